@@ -1,0 +1,1 @@
+"""The Dataverse Web API: who owns an address, which emails are there, and how one is written."""

@@ -1,0 +1,106 @@
+"""What an answer of the Dataverse Web API means: one pure function from status, headers and body to our errors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from mailsync.errors import ConfigurationError, Evidence, MailSyncError, MessageError, Scope, TransientError
+from mailsync.transport import Answer
+
+ROW_MISSING = "0x80040217"
+"""Object does not exist: a record named in a bind, or the row itself, is gone."""
+SERVICE_PROTECTION = frozenset({"0x80072321", "0x80072322", "0x80072326"})
+"""Execution time, number of requests, concurrent requests (Microsoft's page on API limits, read 2026-11)."""
+SQL_TROUBLE = frozenset({"0x80044151", "0x80044150"})
+"""SQL time-out; generic SQL error, which deadlocks hide in. Both pass."""
+
+_SAFE = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """The code and message of an OData error; both empty when the body is something else.
+
+    The message can quote values of the row, so it is for telling cases apart and never for a log.
+    """
+
+    code: str = ""
+    message: str = ""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Body(msgspec.Struct, frozen=True):
+    error: _Error | None = None
+
+
+_bodies = msgspec.json.Decoder(_Body)
+
+
+def complaint_of(answer: Answer) -> Complaint:
+    """The OData error in an answer's body, whatever the body is."""
+    try:
+        error = _bodies.decode(answer.body).error
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        error = None
+    if error is None:
+        return Complaint()
+    code = error.code or ""
+    return Complaint(code=code.lower() if _SAFE.fullmatch(code) else "", message=error.message or "")
+
+
+def evidence_of(answer: Answer) -> Evidence:
+    """Status, service code and request id, for a log line and for Microsoft's support."""
+    request = answer.headers.get("x-ms-service-request-id") or answer.headers.get("REQ_ID") or ""
+    return Evidence(
+        vendor="dataverse",
+        status=answer.status,
+        code=complaint_of(answer).code,
+        request_id=request if _SAFE.fullmatch(request) else "",
+    )
+
+
+def failure_of(answer: Answer) -> MailSyncError:
+    """The error an unsuccessful answer stands for; 404 and 412 are often no failure and are asked about before."""
+    evidence = evidence_of(answer)
+    status, code = answer.status, evidence.code
+    if status == 429 or code in SERVICE_PROTECTION:
+        return TransientError(
+            "Dataverse throttles this application user",
+            reason="dataverse_throttled",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
+            retry_after=answer.retry_after,
+        )
+    if status >= 500 or status == 408 or code in SQL_TROUBLE:
+        return TransientError(
+            f"Dataverse is in trouble ({status})",
+            reason="dataverse_unavailable",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
+            retry_after=answer.retry_after,
+        )
+    if status in {401, 403}:
+        return ConfigurationError(
+            "Dataverse refuses this identity; check that it is an application user of the environment in "
+            "DATAVERSE_URL and that its role may read and write activities and read the people's tables",
+            reason="dataverse_refused_identity",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
+        )
+    if 300 <= status < 400 or (status == 404 and not code):
+        return ConfigurationError(
+            "there is no Dataverse Web API at DATAVERSE_URL",
+            reason="dataverse_url",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
+        )
+    return MessageError(
+        f"Dataverse refuses the row ({status} {code})", reason="dataverse_refused_row", evidence=evidence
+    )

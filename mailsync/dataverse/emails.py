@@ -1,0 +1,303 @@
+"""Emails in Dataverse: what is there before a write, and the one way an email is written.
+
+One round trip resolves (a batch of GETs), one writes (a changeset: create open, then complete). Each step can be
+repeated: the email's id is the caller's, and a second create is answered 412.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from mailsync.dataverse import batch, odata
+from mailsync.dataverse.address_book import AddressBook
+from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, failure_of
+from mailsync.dataverse.web_api import WebApi, request
+from mailsync.errors import MailSyncError, MessageError, Scope, TransientError
+from mailsync.transport import Answer
+from mapping.email_activity import EmailActivity
+from mapping.identity import LONGEST_MESSAGE_ID, Identity, activityid_of, canonical_message_id
+from mapping.matches import Matches
+from mapping.records import Record
+from mapping.regarding import Parent, ParentParty
+
+ANCESTORS_ASKED = 12
+"""The nearest mails of a reply chain that are looked for; the parent is the nearest one found."""
+_TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
+_ANNOTATED = {"Prefer": 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'}
+_IF_THERE = {"If-Match": "*"}
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """An email that is already there with our Message-ID."""
+
+    activityid: str
+    is_completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What Dataverse knows that decides how a message is written."""
+
+    existing: Existing | None
+    parent: Parent | None
+    matches: Matches
+
+
+class Put(Enum):
+    """What a write found."""
+
+    CREATED = "created"
+    ALREADY_THERE = "already_there"
+    ADOPTED = "adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write, and the email that stands there now."""
+
+    put: Put
+    activityid: str
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    value: tuple[dict[str, Any], ...]
+
+
+class Emails:
+    """The email activities of one environment."""
+
+    def __init__(self, api: WebApi, *, address_book: AddressBook, adopt_existing: bool) -> None:
+        self._api = api
+        self._address_book = address_book
+        self._adopt_existing = adopt_existing
+        self._changesets_work = True
+
+    def resolve(self, identity: Identity, *, ancestors: Sequence[str], addresses: Sequence[str]) -> Resolved:
+        """Existing email, parent and owners of addresses, in one round trip, or none if nothing must be asked."""
+        found, unknown, nobody = self._address_book.known(addresses)
+        asked: list[batch.Request] = []
+        wants_existing = self._adopt_existing and identity.messageid is not None
+        if wants_existing:
+            asked.append(_existing_request(identity))
+        if ancestors:
+            asked.append(_ancestors_request(ancestors[:ANCESTORS_ASKED]))
+        if asked or unknown:
+            unknown += nobody
+        question = self._address_book.question(unknown) if unknown else None
+        if question is not None:
+            asked += question.requests
+        answers = [answer for (answer,) in self._api.batch(asked)] if asked else []
+        existing = _existing(identity, _rows(answers.pop(0))) if wants_existing else None
+        parent = _parent(ancestors, _rows(answers.pop(0))) if ancestors else None
+        if question is not None:
+            found.update(self._address_book.learn(question, answers))
+        return Resolved(existing=existing, parent=parent, matches=found)
+
+    def put(self, email: EmailActivity, *, people: Sequence[str]) -> Written:
+        """Write the whole email and complete it, or write nothing; one round trip when it is new.
+
+        `people` are the addresses whose owners the email is bound to. Raises MessageError when Dataverse refuses
+        the row itself.
+        """
+        activityid = str(email.activityid)
+        answer = self._create(email)
+        if answer.status == 412:
+            return self._found(email)
+        if answer.status < 300:
+            return Written(Put.CREATED, activityid)
+        raise self._refusal(people, answer)
+
+    def finish(self, activityid: str, completion: Mapping[str, object]) -> None:
+        """Complete an email of ours that an earlier attempt left open."""
+        answer = self._api.send(
+            "PATCH", f"emails({activityid})", body=msgspec.json.encode(completion), headers=_IF_THERE
+        )
+        if answer.status >= 300:
+            raise failure_of(answer)
+
+    def _create(self, email: EmailActivity) -> Answer:
+        """The answer that decides: a success, or the first refusal."""
+        if not self._changesets_work:
+            return self._create_then_complete(email)
+        answer = self._changeset(email)
+        if answer.status in _JUDGED_ALIKE or answer.status >= 500 or complaint_of(answer).code == ROW_MISSING:
+            return answer
+        if answer.status < 300:
+            return answer
+        # Refused: for its row, or because changesets don't work for emails here? Two plain requests tell.
+        plain = self._create_then_complete(email)
+        if plain.status < 300:
+            self._changesets_work = False
+        return plain
+
+    def _changeset(self, email: EmailActivity) -> Answer:
+        create = request("POST", "emails", body=msgspec.json.encode(email.row()))
+        complete = request(
+            "PATCH",
+            f"emails({email.activityid})",
+            body=msgspec.json.encode(email.completion()),
+            headers=_IF_THERE,
+        )
+        (answers,) = self._api.batch([batch.Changeset((create, complete))])
+        return next((answer for answer in answers if answer.status >= 300), answers[-1])
+
+    def _create_then_complete(self, email: EmailActivity) -> Answer:
+        created = self._api.send("POST", "emails", body=msgspec.json.encode(email.row()))
+        if created.status >= 300:
+            return created
+        try:
+            self.finish(str(email.activityid), email.completion())
+        except MessageError:
+            # refused for good: an open email nobody will ever complete is worse than none
+            self._api.send("DELETE", f"emails({email.activityid})")
+            raise
+        return created
+
+    def _found(self, email: EmailActivity) -> Written:
+        """What a 412 means: our own email, completed or to be finished, or somebody else's row."""
+        activityid = str(email.activityid)
+        answer = self._api.send("GET", f"emails({activityid})?$select=statecode")
+        if answer.status == 200:
+            if _decode(answer, _State).statecode == 0:
+                self.finish(activityid, email.completion())
+            return Written(Put.ALREADY_THERE, activityid)
+        if answer.status != 404:
+            raise failure_of(answer)
+        if email.messageid is not None:
+            theirs = self._with_messageid(email.messageid)
+            if theirs is not None:
+                return Written(Put.ADOPTED, theirs.activityid)
+        raise TransientError(
+            "Dataverse calls the email a duplicate, yet neither its id nor its Message-ID is found",
+            reason="duplicate_not_found",
+            evidence=evidence_of(answer),
+        )
+
+    def _with_messageid(self, messageid: str) -> Existing | None:
+        spelled = (messageid, messageid.removeprefix("<").removesuffix(">"))
+        answer = self._api.send("GET", _messageid_query(spelled))
+        return _preferred(_rows(answer), own=None)
+
+    def _refusal(self, people: Sequence[str], answer: Answer) -> MailSyncError:
+        if complaint_of(answer).code != ROW_MISSING:
+            return failure_of(answer)
+        # A record in a bind is gone: what we remembered of these people is out of date. Ask anew.
+        self._address_book.forget(people)
+        return TransientError(
+            "a record this email refers to is gone from Dataverse",
+            reason="bound_record_gone",
+            scope=Scope.MESSAGE,
+            evidence=evidence_of(answer),
+        )
+
+
+_JUDGED_ALIKE = frozenset({401, 403, 408, 412, 413, 429})
+"""Answers that would be the same without a changeset."""
+
+
+class _State(msgspec.Struct, frozen=True):
+    statecode: int
+
+
+def _decode(answer: Answer, shape: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(answer.body, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TransientError(
+            "Dataverse answered 200 with something that is not OData",
+            reason="dataverse_not_odata",
+            scope=Scope.ORGANISATION,
+            evidence=evidence_of(answer),
+        ) from error
+
+
+def _rows(answer: Answer) -> tuple[dict[str, Any], ...]:
+    if answer.status != 200:
+        raise failure_of(answer)
+    rows: tuple[dict[str, Any], ...] = _decode(answer, _Rows).value
+    return rows
+
+
+def _messageid_query(spelled: Iterable[str]) -> str:
+    return odata.query(
+        "emails",
+        select="activityid,messageid,statecode",
+        filter=odata.any_of("messageid", spelled),
+        orderby="createdon asc",
+    )
+
+
+def _existing_request(identity: Identity) -> batch.Request:
+    return request("GET", _messageid_query((identity.messageid or "", identity.message_id or "")))
+
+
+def _existing(identity: Identity, rows: Iterable[Mapping[str, Any]]) -> Existing | None:
+    return _preferred(rows, own=str(identity.activityid))
+
+
+def _preferred(rows: Iterable[Mapping[str, Any]], *, own: str | None) -> Existing | None:
+    """Our own row first, then a completed one, then the oldest."""
+    found = [Existing(str(row["activityid"]).lower(), row.get("statecode") != 0) for row in rows]
+    return min(found, key=lambda row: (row.activityid != own, not row.is_completed), default=None)
+
+
+def _ancestors_request(ancestors: Sequence[str]) -> batch.Request:
+    stored = [spelling for canonical in ancestors for spelling in (f"<{canonical}>", canonical)]
+    fitting = [spelling for spelling in stored if len(spelling) <= LONGEST_MESSAGE_ID]
+    wanted = [odata.any_of("messageid", fitting)] if fitting else []
+    wanted += [
+        f"activityid eq {activityid_of(canonical)}"
+        for canonical in ancestors
+        if len(canonical) + 2 > LONGEST_MESSAGE_ID
+    ]
+    path = odata.query(
+        "emails",
+        select="activityid,messageid,_regardingobjectid_value",
+        filter=" or ".join(wanted),
+        expand="email_activity_parties($select=participationtypemask,addressused,_partyid_value)",
+    )
+    return request("GET", path, headers=_ANNOTATED)
+
+
+def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Parent | None:
+    """The nearest ancestor that is there, with its parties and what it is regarding."""
+    by_id: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        by_id.setdefault(str(row["activityid"]).lower(), row)
+        canonical = canonical_message_id(row.get("messageid"))
+        if canonical is not None:
+            by_id.setdefault(canonical, row)
+    for ancestor in ancestors:
+        found = by_id.get(ancestor) or by_id.get(str(activityid_of(ancestor)))
+        if found is not None:
+            return Parent(
+                activityid=str(found["activityid"]).lower(),
+                regarding=_record(found, "_regardingobjectid_value"),
+                parties=tuple(
+                    _party(party)
+                    for party in found.get("email_activity_parties") or ()
+                    # masks 8 and 9 repeat the regarding and the owner, which took no part in the talk
+                    if party.get("participationtypemask") in {1, 2, 3, 4}
+                ),
+            )
+    return None
+
+
+def _record(row: Mapping[str, Any], lookup: str) -> Record | None:
+    record_id, table = row.get(lookup), row.get(lookup + _TABLE)
+    return Record(table=table, id=str(record_id).lower()) if record_id and table else None
+
+
+def _party(row: Mapping[str, Any]) -> ParentParty:
+    record = _record(row, "_partyid_value")
+    return ParentParty(
+        address=row.get("addressused"),
+        table=record.table if record else None,
+        id=record.id if record else None,
+    )

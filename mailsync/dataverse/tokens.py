@@ -1,0 +1,80 @@
+"""One access token, kept for its whole life; when it is due, one thread fetches the next and the others wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+from mailsync.errors import ConfigurationError, Evidence, MailSyncError, Scope, TransientError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken, TokenCredential
+
+EARLY = 300
+"""Seconds before its end that a token counts as spent."""
+
+
+class Tokens:
+    """Access tokens for one resource, from an azure-identity credential."""
+
+    def __init__(self, credential: TokenCredential, *, resource: str) -> None:
+        self._credential = credential
+        self._scope = f"{resource}/.default"
+        self._lock = threading.Lock()
+        self._token: AccessToken | None = None
+
+    def current(self) -> str:
+        """A token that is good for some minutes more; raises TransientError or ConfigurationError."""
+        token = self._token
+        if token is not None and token.expires_on - EARLY > time.time():
+            return token.token
+        with self._lock:
+            if self._token is None or self._token is token:
+                self._token = self._fetched()
+            return self._token.token
+
+    def refused(self, token: str) -> None:
+        """Forget a token that Dataverse answered 401 to."""
+        with self._lock:
+            if self._token is not None and self._token.token == token:
+                self._token = None
+
+    def _fetched(self) -> AccessToken:
+        try:
+            return self._credential.get_token(self._scope)
+        except AzureError as error:
+            raise failure_of(error) from error
+
+
+def failure_of(error: AzureError) -> MailSyncError:
+    """What a failed token request means.
+
+    azure-identity raises ClientAuthenticationError both when Entra refuses (its message then holds an AADSTS
+    code) and when no credential could reach Entra at all (measured on 1.27, 2026-11).
+    """
+    told = str(error)
+    code = next((word.strip(":,.'\"") for word in told.split() if word.startswith("AADSTS")), "")
+    if code or (isinstance(error, ClientAuthenticationError) and not _no_answer(told)):
+        return ConfigurationError(
+            f"Entra gives no token ({code or type(error).__name__}); check AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+            "AZURE_CLIENT_SECRET, or the function app's managed identity",
+            reason="entra_refused",
+            scope=Scope.ORGANISATION,
+            evidence=Evidence(vendor="entra", code=code),
+        )
+    return TransientError(
+        "Entra gave no answer",
+        reason="entra_unreachable",
+        scope=Scope.ORGANISATION,
+        evidence=Evidence(vendor="entra"),
+    )
+
+
+def _no_answer(told: str) -> bool:
+    lowered = told.lower()
+    return any(
+        sign in lowered for sign in ("connection", "timed out", "timeout", "max retries", "unreachable", "resolve")
+    )

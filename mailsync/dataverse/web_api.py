@@ -1,0 +1,97 @@
+"""Talks to the Dataverse Web API v9.2: one authorised round trip at a time."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from mailsync.dataverse import batch
+from mailsync.dataverse.answers import failure_of
+from mailsync.errors import Scope, TransientError
+from mailsync.transport import Answer, Transport
+
+VERSION_PATH = "/api/data/v9.2/"
+
+
+class TokenSource(Protocol):
+    """Where bearer tokens come from."""
+
+    def current(self) -> str:
+        """A token to use now."""
+
+    def refused(self, token: str) -> None:
+        """The service answered 401 to this token."""
+
+
+class WebApi:
+    """One Dataverse environment."""
+
+    def __init__(self, transport: Transport, *, url: str, tokens: TokenSource) -> None:
+        self._transport = transport
+        self._root = url
+        self._tokens = tokens
+
+    def send(
+        self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One request; `path` continues `/api/data/v9.2/`. A 401 is tried once more with a new token."""
+        given = {
+            "Accept": "application/json",
+            "OData-MaxVersion": "4.0",
+            "OData-Version": "4.0",
+            # Microsoft's advice on composing requests, read 2026-11: no browser or proxy may answer from a cache
+            **({"If-None-Match": "null"} if method == "GET" else {}),
+            **({"Content-Type": "application/json; charset=utf-8"} if body is not None else {}),
+            **(headers or {}),
+        }
+        answer = self._once(method, path, body, given)
+        if answer.status == 401:
+            answer = self._once(method, path, body, given)
+        return answer
+
+    def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        token = self._tokens.current()
+        headers["Authorization"] = f"Bearer {token}"
+        answer = self._transport.send(method, f"{self._root}{VERSION_PATH}{path}", headers=headers, body=body)
+        if answer.status == 401:
+            self._tokens.refused(token)
+        return answer
+
+    def batch(self, parts: Sequence[batch.Request | batch.Changeset]) -> list[tuple[Answer, ...]]:
+        """Several requests in one round trip, each answered for itself; raises when the batch as such failed."""
+        boundary = f"batch_{uuid.uuid4().hex}"
+        answer = self.send(
+            "POST",
+            "$batch",
+            body=batch.encode(parts, boundary=boundary),
+            headers={
+                "Content-Type": f"multipart/mixed; boundary={boundary}",
+                "Prefer": "odata.continue-on-error",
+            },
+        )
+        kind = answer.headers.get("Content-Type", "")
+        if not kind.startswith("multipart/mixed"):
+            raise failure_of(answer)
+        try:
+            answers = batch.decode(kind, answer.body)
+        except batch.MalformedBatchError as error:
+            raise _broken(str(error)) from error
+        if len(answers) != len(parts):
+            raise _broken(f"it holds {len(answers)} answers to {len(parts)} requests")
+        return answers
+
+
+def request(
+    method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> batch.Request:
+    """A request for a batch; `path` continues `/api/data/v9.2/`."""
+    return batch.Request(method=method, path=VERSION_PATH + path, body=body, headers=headers or {})
+
+
+def _broken(why: str) -> TransientError:
+    return TransientError(
+        f"Dataverse's answer to a batch can't be read: {why}",
+        reason="dataverse_batch_unreadable",
+        scope=Scope.ORGANISATION,
+    )

@@ -1,0 +1,122 @@
+"""A webhook comes in: verify, parse, enqueue, answer. Nothing else happens while Nylas waits.
+
+Nylas takes only 200 as success and tries again only after 408, 429, 502, 503, 504, 507 and time-outs, three times
+in all (its page on notifications, read 2026-11): so 200 means that the item is safely on the queue, and 503 that
+it could not be put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from mailsync.errors import MailSyncError
+from mailsync.nylas.notification import (
+    ENDED_TYPES,
+    LARGEST_BODY,
+    MESSAGE_TYPES,
+    NotANotificationError,
+    Notification,
+    TooLargeError,
+    inflated,
+    notification_of,
+)
+from mailsync.nylas.signature import is_signed
+from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
+from mailsync.telemetry import emit
+
+LONGEST_CHALLENGE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What to answer: a status and a short text."""
+
+    status: int
+    text: str = ""
+
+
+def answer_challenge(challenge: str | None) -> Reply:
+    """The answer to the GET by which Nylas checks an endpoint: the challenge itself, and nothing around it."""
+    if not challenge or len(challenge) > LONGEST_CHALLENGE:
+        return Reply(400, "no challenge")
+    return Reply(200, challenge)
+
+
+def accept(
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    secrets: Iterable[str],
+    send: Callable[[Item], None],
+    now: int,
+) -> Reply:  # one return for each answer code
+    """Take in one notification; `headers` have lower-case names."""
+    if len(body) > LARGEST_BODY:
+        return _refused(413, "too large")
+    if not is_signed(body, headers.get("x-nylas-signature"), secrets):
+        return _refused(401, "bad signature; is NYLAS_WEBHOOK_SECRET that of this webhook?")
+    try:
+        notification = notification_of(inflated(body, headers.get("content-encoding")))
+    except TooLargeError as error:
+        return _refused(413, str(error))
+    except NotANotificationError as error:
+        return _refused(400, str(error))
+    item = item_of(notification, now=now, traceparent=headers.get("traceparent"))
+    if item is None:
+        emit("notification_ignored", type=notification.type[:80], notification=notification.id)
+        return Reply(200, "not used")
+    try:
+        send(item)
+    except MailSyncError as error:
+        return unavailable(error)
+    emit("notification_accepted", type=notification.type, notification=notification.id, grant=notification.grant)
+    return Reply(200, "queued")
+
+
+def item_of(notification: Notification, *, now: int, traceparent: str | None = None) -> Item | None:
+    """The work a notification leads to: a message to read, a mailbox to sweep, a grant to record, or none."""
+    if notification.family in MESSAGE_TYPES:
+        return MessageItem(
+            grant=notification.grant,
+            message=notification.message,
+            source=notification.family,
+            first_seen=now,
+            date=notification.date,
+            folders=notification.folders,
+            notification=notification.id,
+            traceparent=traceparent,
+        )
+    if notification.calls_for_sweep:
+        return SweepItem(
+            grant=notification.grant,
+            source=notification.family,
+            first_seen=now,
+            notification=notification.id,
+            traceparent=traceparent,
+        )
+    if notification.family in ENDED_TYPES:
+        return GrantItem(
+            grant=notification.grant,
+            event=notification.family,
+            source=notification.family,
+            first_seen=now,
+            at=notification.time,
+            notification=notification.id,
+            traceparent=traceparent,
+        )
+    return None
+
+
+def unavailable(error: Exception) -> Reply:
+    """503: Nylas tries again, and the sweep finds what it gave up on."""
+    if isinstance(error, MailSyncError):
+        emit("ingest_unavailable", reason=error.reason, evidence=error.evidence, advice=error)
+    else:
+        emit("ingest_unavailable", reason="unexpected", advice=type(error).__name__)
+    return Reply(503, "try again later")
+
+
+def _refused(status: int, why: str) -> Reply:
+    emit("notification_refused", status=status, why=why)
+    return Reply(status, why)

@@ -1,0 +1,228 @@
+"""The settings of this deployment, read from the environment, every problem reported at once and by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from mailsync.errors import ConfigurationError, Scope
+
+T = TypeVar("T")
+Env = Mapping[str, str]
+
+SWEEP_SCHEDULE = "0 */5 * * * *"
+"""NCRONTAB of the sweep when the setting of that name is absent."""
+
+
+DEVELOPMENT_STORAGE = (
+    "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;"
+    "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
+    "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1"
+)
+"""What UseDevelopmentStorage=true stands for: the emulator's well-known account. The storage SDK for Python does not
+know the short form, the Functions host does."""
+
+
+class SettingsError(ConfigurationError):
+    """Settings are missing or malformed; the message names every one of them."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        told = "; ".join(f"{name}: {problem}" for name, problem in sorted(problems.items()))
+        super().__init__(f"settings to mend: {told}", reason="settings", scope=Scope.ORGANISATION)
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where queues and tables are: by connection string, or by the endpoints of an identity-based connection."""
+
+    connection_string: str | None
+    queue_uri: str | None = None
+    table_uri: str | None = None
+    client_id: str | None = None
+
+    @classmethod
+    def from_env(cls, env: Env) -> StorageSettings:
+        """Raises SettingsError, naming every problem of the whole environment, if it is unusable."""
+        reading = _Reading(env)
+        settings = _storage(reading)
+        if reading.problems:
+            Settings.from_env(env)
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """What the webhook needs, and no more: it must accept mail while other settings are being mended."""
+
+    storage: StorageSettings
+    webhook_secrets: tuple[str, ...]
+
+    @classmethod
+    def from_env(cls, env: Env) -> IngestSettings:
+        """Raises SettingsError, naming every problem of the whole environment, if one of its own is unusable."""
+        reading = _Reading(env)
+        settings = cls(storage=_storage(reading), webhook_secrets=_secrets(reading))
+        if reading.problems:
+            Settings.from_env(env)
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Spans are seconds, moments unix seconds."""
+
+    storage: StorageSettings
+    webhook_secrets: tuple[str, ...]
+    nylas_api_key: str
+    nylas_api_uri: str
+    dataverse_url: str
+    sweep_overlap: int
+    sweep_page_size: int
+    sweep_spread: int
+    sync_since: int | None
+    tracking_policy: str
+    adopt_existing: bool
+    nylas_id_column: str | None
+    authority_host: str | None
+    ca_bundle: str | None
+
+    @classmethod
+    def from_env(cls, env: Env) -> Settings:
+        """Raises SettingsError naming every missing or malformed setting."""
+        reading = _Reading(env)
+        settings = cls(
+            storage=_storage(reading),
+            webhook_secrets=_secrets(reading),
+            nylas_api_key=reading.required("NYLAS_API_KEY", _text),
+            nylas_api_uri=reading.optional("NYLAS_API_URI", _url, "https://api.us.nylas.com"),
+            dataverse_url=reading.required("DATAVERSE_URL", _url),
+            sweep_overlap=reading.optional("SWEEP_OVERLAP", _between(60, 86_400), 900),
+            sweep_page_size=reading.optional("SWEEP_PAGE_SIZE", _between(1, 200), 40),
+            sweep_spread=reading.optional("SWEEP_SPREAD", _between(0, 3_600), 240),
+            sync_since=reading.optional("SYNC_SINCE", _moment, None),
+            tracking_policy=reading.optional("TRACKING_POLICY", _text, "tracking.toml"),
+            adopt_existing=reading.optional("ADOPT_EXISTING", _truth, True),
+            nylas_id_column=reading.optional("DATAVERSE_NYLAS_ID_COLUMN", _column, None),
+            authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
+            ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
+        )
+        if reading.problems:
+            raise SettingsError(reading.problems)
+        return settings
+
+
+class _Reading:
+    """Reads one environment, remembering what was wrong with it instead of stopping at the first problem."""
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.problems: dict[str, str] = {}
+
+    def required(self, name: str, parse: Callable[[str], T]) -> T:
+        if not self.env.get(name, "").strip():
+            self.problems[name] = "is missing"
+        return self.optional(name, parse, None)  # type: ignore[return-value]  # a problem is noted: never used
+
+    def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.env.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems[name] = str(error)
+            return default
+
+
+def _storage(reading: _Reading) -> StorageSettings:
+    env = reading.env
+    account = env.get("AzureWebJobsStorage__accountName", "").strip()
+
+    def endpoint(service: str) -> str | None:
+        default = f"https://{account}.{service}.core.windows.net" if account else None
+        return reading.optional(f"AzureWebJobsStorage__{service}ServiceUri", _url, default)
+
+    queue_uri, table_uri = endpoint("queue"), endpoint("table")
+    connection_string = reading.optional("AzureWebJobsStorage", _connection_string, None)
+    if "AzureWebJobsStorage" not in reading.problems and not connection_string and not (queue_uri and table_uri):
+        reading.problems["AzureWebJobsStorage"] = (
+            "is missing (a connection string, or AzureWebJobsStorage__queueServiceUri and "
+            "AzureWebJobsStorage__tableServiceUri for an identity)"
+        )
+    return StorageSettings(
+        connection_string=connection_string,
+        queue_uri=queue_uri,
+        table_uri=table_uri,
+        client_id=env.get("AzureWebJobsStorage__clientId", "").strip() or None,
+    )
+
+
+def _secrets(reading: _Reading) -> tuple[str, ...]:
+    return reading.required("NYLAS_WEBHOOK_SECRET", _listed) or ()
+
+
+def _connection_string(text: str) -> str:
+    parts = {name.strip().lower() for name, found, _ in (part.partition("=") for part in text.split(";")) if found}
+    if "usedevelopmentstorage" in parts:
+        return DEVELOPMENT_STORAGE
+    if not ({"accountname", "queueendpoint"} & parts and {"accountkey", "sharedaccesssignature"} & parts):
+        raise ValueError("is not a storage connection string (it names an account, and a key or a signature)")
+    return text
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not parts:
+        raise ValueError("holds no secret (several are separated by commas)")
+    return parts
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    if not parts.hostname or parts.scheme not in ({"https", "http"} if local else {"https"}):
+        raise ValueError("is not an https address such as https://example.crm.dynamics.com")
+    if parts.query or parts.fragment or parts.username:
+        raise ValueError("is an address with a query, a fragment or a user name; give the bare address")
+    return text.rstrip("/")
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _moment(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is not a date such as 2026-01-31 or 2026-01-31T08:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError("is neither true nor false")
+    return text.lower() == "true"
+
+
+def _column(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]*_[a-z0-9_]{1,90}", text):
+        raise ValueError("is not the logical name of a custom column such as contoso_nylasid")
+    return text

@@ -1,0 +1,1 @@
+"""Azure Storage: the queues between the functions, the journal of every message, the mailboxes' watermarks."""

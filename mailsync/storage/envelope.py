@@ -1,0 +1,100 @@
+"""What travels on the queues: which message or mailbox to work on, never anything about its content.
+
+An envelope is `{"v": 1, "data": {"kind": ..., ...}}`. Everything sits below `data` because the Functions host
+lets top-level names of a JSON message override its trigger metadata (host source, read 2026-11).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from mailsync.errors import MessageError
+
+VERSION = 1
+MESSAGES = "nylas-messages"
+SWEEPS = "mailbox-sweeps"
+
+
+class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="message", omit_defaults=True):
+    """One message to bring into Dataverse. Moments are unix seconds."""
+
+    grant: str
+    message: str
+    source: str
+    first_seen: int
+    date: int | None = None
+    folders: tuple[str, ...] = ()
+    notification: str | None = None
+    attempt: int = 0
+    not_before: int | None = None
+    traceparent: str | None = None
+
+
+class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sweep", omit_defaults=True):
+    """One mailbox to look through. `after`, `before` and `proves` carry on a window that was begun."""
+
+    grant: str
+    source: str
+    first_seen: int
+    after: int | None = None
+    before: int | None = None
+    proves: int | None = None
+    notification: str | None = None
+    attempt: int = 0
+    not_before: int | None = None
+    traceparent: str | None = None
+
+
+class GrantItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="grant", omit_defaults=True):
+    """A grant that expired or was deleted, to be recorded with its mailbox."""
+
+    grant: str
+    event: str
+    source: str
+    first_seen: int
+    at: int | None = None
+    notification: str | None = None
+    attempt: int = 0
+    not_before: int | None = None
+    traceparent: str | None = None
+
+
+Item = MessageItem | SweepItem | GrantItem
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    v: int
+    data: msgspec.Raw
+
+
+_envelopes = msgspec.json.Decoder(_Envelope)
+_items: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
+_encoder = msgspec.json.Encoder()
+
+
+def queue_of(item: Item) -> str:
+    """The queue an item belongs on."""
+    return MESSAGES if isinstance(item, MessageItem) else SWEEPS
+
+
+def encode(item: Item) -> str:
+    """The text that goes on the queue."""
+    return _encoder.encode({"v": VERSION, "data": item}).decode()
+
+
+def decode(text: str | bytes) -> Item:
+    """The item in a queue's text; raises MessageError when it is not one of ours or of another version."""
+    try:
+        envelope = _envelopes.decode(text)
+        if envelope.v != VERSION:
+            raise MessageError(
+                f"the queue holds an envelope of version {envelope.v}, this deployment reads {VERSION}; "
+                "deploy the version that wrote it, then replay",
+                reason="unknown_envelope_version",
+            )
+        return _items.decode(envelope.data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise MessageError(
+            f"the queue holds something that is not an envelope ({type(error).__name__})",
+            reason="not_an_envelope",
+        ) from error

@@ -1,0 +1,231 @@
+"""One record for every message ever seen: what became of it, and why.
+
+Table `journal`, partition = grant. Row `m:<sha256 of the message id>` holds everything; once the message's date
+is known, row `d:<unix seconds, 11 digits>:<same hash>` goes with it in one transaction, so that a sweep reads a
+window of time with one range query. Table `sightings`, partition = activityid, says which mailboxes saw an email.
+
+Ids and outcomes only: no subject, address or body is ever kept here. What is final stays final: a late note of
+a slower worker never replaces it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from azure.core import MatchConditions
+from azure.data.tables import UpdateMode
+
+from mailsync.errors import TransientError
+from mailsync.outcome import Kind
+from mailsync.storage.account import StorageAccount
+from mailsync.storage.tables import (
+    LARGEST_TRANSACTION,
+    Change,
+    ConflictError,
+    Row,
+    Table,
+    as_words,
+    etag_of,
+    number,
+    words,
+)
+
+LATEST_DATE = 99_999_999_999
+"""The largest date eleven digits can hold; later ones, and those before 1970, are filed at the ends."""
+TRIES = 8
+"""How often a note is tried against other workers' notes of the same message before it counts as trouble."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the journal says of one message. Moments are unix seconds."""
+
+    grant: str
+    message: str
+    kind: Kind
+    noted: int
+    first_seen: int
+    reason: str = ""
+    activityid: str | None = None
+    date: int | None = None
+    folders: tuple[str, ...] = ()
+    policy: str = ""
+    source: str = ""
+    notification: str | None = None
+    until: int | None = None
+    attempt: int = 0
+    detail: str = ""
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The little a sweep must know of a message it finds in a listing."""
+
+    kind: Kind
+    noted: int
+    until: int | None
+    folders: tuple[str, ...]
+
+
+class Journal:
+    """Reads and writes the record of every message."""
+
+    def __init__(self, account: StorageAccount) -> None:
+        self._entries = Table(account, "journal")
+        self._sightings = Table(account, "sightings")
+
+    def get(self, grant: str, message: str) -> Entry | None:
+        """What is known of one message; one storage call."""
+        row = self._entries.get(grant, "m:" + hash_of(message))
+        return _entry(row) if row is not None else None
+
+    def put(self, entry: Entry, previous: Entry | None) -> Entry:
+        """Note what became of a message; returns what stands in the journal afterwards.
+
+        `previous` is the record this note was decided on. Where another worker noted something meanwhile, a
+        final record stays, and anything else is replaced.
+        """
+        for _ in range(TRIES):
+            if previous is not None:
+                if previous.kind.is_final and not entry.kind.is_final:
+                    return previous
+                entry = _carried(entry, previous)
+            try:
+                made = self._entries.change(_changes(entry, previous))
+            except ConflictError:
+                previous = self.get(entry.grant, entry.message)
+            else:
+                return replace(entry, etag=made[0])
+        raise TransientError(
+            "the journal's record of a message is being changed by others without end",
+            reason="journal_contended",
+        )
+
+    def note_queued(self, entries: Sequence[Entry]) -> None:
+        """Note messages that a sweep is about to enqueue, many to a transaction."""
+        for start in range(0, len(entries), LARGEST_TRANSACTION // 2):
+            some = entries[start : start + LARGEST_TRANSACTION // 2]
+            try:
+                self._entries.change(change for entry in some for change in _changes(entry, None))
+            except ConflictError:
+                for entry in some:
+                    self.put(entry, self.get(entry.grant, entry.message))
+
+    def between(self, grant: str, oldest: int, newest: int) -> Mapping[str, Known]:
+        """The messages of a mailbox dated from `oldest` to `newest`, by the hash of their ids."""
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge @first and RowKey lt @end",
+            {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};"},
+        )
+        return {row["RowKey"].rpartition(":")[2]: _known(row) for row in rows}
+
+    def note_sighting(self, entry: Entry) -> None:
+        """Note that a mailbox holds the email an activityid stands for."""
+        self._sightings.put(
+            {
+                "PartitionKey": entry.activityid,
+                "RowKey": f"{entry.grant}:{hash_of(entry.message)}",
+                "kind": entry.kind.value,
+                "noted": str(entry.noted),
+            }
+        )
+
+    def sightings(self, activityid: str) -> tuple[str, ...]:
+        """The grants whose mailboxes hold this email."""
+        rows = self._sightings.query("PartitionKey eq @id", {"id": activityid})
+        return tuple(sorted({row["RowKey"].partition(":")[0] for row in rows}))
+
+
+def hash_of(message: str) -> str:
+    """The key of a message id: ids hold characters no key may, and differ by case alone."""
+    return hashlib.sha256(message.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _filed(date: int) -> str:
+    return f"{min(max(date, 0), LATEST_DATE):011d}"
+
+
+def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
+    key = hash_of(entry.message)
+    common = {
+        "PartitionKey": entry.grant,
+        "kind": entry.kind.value,
+        "noted": str(entry.noted),
+        "until": str(entry.until) if entry.until is not None else "",
+        "folders": as_words(entry.folders),
+    }
+    whole = {
+        **common,
+        "RowKey": f"m:{key}",
+        "message": entry.message,
+        "reason": entry.reason,
+        "activityid": entry.activityid or "",
+        "date": str(entry.date) if entry.date is not None else "",
+        "policy": entry.policy,
+        "source": entry.source,
+        "notification": entry.notification or "",
+        "first_seen": str(entry.first_seen),
+        "attempt": str(entry.attempt),
+        "detail": entry.detail,
+    }
+    changes: list[Change] = []
+    if previous is None:
+        changes.append(("create", whole))
+    else:
+        matched = {
+            "mode": UpdateMode.REPLACE,
+            "etag": previous.etag,
+            "match_condition": MatchConditions.IfNotModified,
+        }
+        changes.append(("update", whole, matched))
+    if entry.date is not None:
+        changes.append(("upsert", {**common, "RowKey": f"d:{_filed(entry.date)}:{key}"}, {"mode": UpdateMode.REPLACE}))
+    if previous is not None and previous.date is not None and _filed(previous.date) != _filed(entry.date or 0):
+        changes.append(("delete", {"PartitionKey": entry.grant, "RowKey": f"d:{_filed(previous.date)}:{key}"}))
+    return changes
+
+
+def _carried(entry: Entry, previous: Entry) -> Entry:
+    """A new note of a message keeps what it doesn't know better than the one before."""
+    return replace(
+        entry,
+        first_seen=min(entry.first_seen, previous.first_seen),
+        activityid=entry.activityid or previous.activityid,
+        date=entry.date if entry.date is not None else previous.date,
+        folders=entry.folders or previous.folders,
+        notification=entry.notification or previous.notification,
+        policy=entry.policy or previous.policy,
+    )
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        grant=row["PartitionKey"],
+        message=row["message"],
+        kind=Kind(row["kind"]),
+        noted=number(row, "noted") or 0,
+        first_seen=number(row, "first_seen") or 0,
+        reason=row["reason"],
+        activityid=row["activityid"] or None,
+        date=number(row, "date"),
+        folders=words(row, "folders"),
+        policy=row["policy"],
+        source=row["source"],
+        notification=row["notification"] or None,
+        until=number(row, "until"),
+        attempt=number(row, "attempt") or 0,
+        detail=row["detail"],
+        etag=etag_of(row),
+    )
+
+
+def _known(row: Row) -> Known:
+    return Known(
+        kind=Kind(row["kind"]),
+        noted=number(row, "noted") or 0,
+        until=number(row, "until"),
+        folders=words(row, "folders"),
+    )

@@ -1,0 +1,160 @@
+"""The connected mailboxes: who they are, how far each has been swept, and who is sweeping it now.
+
+Table `mailboxes`, partition `mailbox`, row = grant; and one row that remembers when this installation first
+started. Numbers are unix seconds.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from mailsync.errors import TransientError
+from mailsync.storage.account import StorageAccount
+from mailsync.storage.tables import ConflictError, Row, Table, as_words, etag_of, number, words
+
+PARTITION = "mailbox"
+TRIES = 8
+_Values = Callable[[Row], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailbox:
+    """One connected mailbox as it was last heard of."""
+
+    grant: str
+    email: str = ""
+    provider: str = ""
+    status: str = ""
+    connected: int | None = None
+    aliases: tuple[str, ...] = ()
+    aliases_read: int | None = None
+    watermark: int | None = None
+    swept: int | None = None
+    expired: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to sweep one mailbox until it runs out."""
+
+    mailbox: Mailbox
+    token: str
+
+
+class Mailboxes:
+    """Reads and writes the table of mailboxes."""
+
+    def __init__(self, account: StorageAccount) -> None:
+        self._rows = Table(account, "mailboxes")
+
+    def all(self) -> tuple[Mailbox, ...]:
+        """Every mailbox ever connected."""
+        return tuple(_mailbox(row) for row in self._rows.query("PartitionKey eq @p", {"p": PARTITION}))
+
+    def get(self, grant: str) -> Mailbox | None:
+        """One mailbox, if it was ever heard of."""
+        row = self._rows.get(PARTITION, grant)
+        return _mailbox(row) if row is not None else None
+
+    def note_listed(self, mailbox: Mailbox) -> None:
+        """Note what a listing of the grants says of a mailbox; its watermark and aliases stay."""
+        self._rows.put(_identity(mailbox), merge=True)
+
+    def note_aliases(self, grant: str, aliases: Iterable[str], now: int) -> None:
+        """Note the other addresses of a mailbox."""
+        self._merge(grant, aliases=as_words(sorted(aliases)), aliases_read=str(now))
+
+    def note_status(self, grant: str, status: str, *, expired: int | None) -> None:
+        """Note that a grant expired, was renewed or deleted."""
+        self._merge(grant, status=status, expired=_text(expired))
+
+    def first_start(self, now: int) -> int:
+        """When this installation first started: recorded once, by whoever asks first."""
+        row = self._rows.get("installation", "first_start")
+        if row is None:
+            try:
+                self._rows.create({"PartitionKey": "installation", "RowKey": "first_start", "at": str(now)})
+            except ConflictError:
+                row = self._rows.get("installation", "first_start")
+        return (number(row, "at") if row is not None else None) or now
+
+    def lease(self, grant: str, *, now: int, seconds: int) -> Lease | None:
+        """The right to sweep a mailbox, or None when another sweep holds it or the mailbox is unknown."""
+        row = self._rows.get(PARTITION, grant)
+        if row is None or (number(row, "lease_until") or 0) > now:
+            return None
+        token = uuid.uuid4().hex
+        leased = {
+            "PartitionKey": PARTITION,
+            "RowKey": grant,
+            "lease": token,
+            "lease_until": str(now + seconds),
+        }
+        try:
+            self._rows.replace(leased, etag_of(row))
+        except ConflictError:
+            return None
+        return Lease(mailbox=_mailbox(row), token=token)
+
+    def advance(self, lease: Lease, *, watermark: int, now: int) -> bool:
+        """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""
+        return self._with_lease(
+            lease,
+            lambda row: {
+                "watermark": str(max(watermark, number(row, "watermark") or 0)),
+                "swept": str(now),
+                "lease_until": "",
+            },
+        )
+
+    def release(self, lease: Lease) -> bool:
+        """End a lease and leave the watermark where it is."""
+        return self._with_lease(lease, lambda _: {"lease_until": ""})
+
+    def _with_lease(self, lease: Lease, values: _Values) -> bool:
+        for _ in range(TRIES):
+            row = self._rows.get(PARTITION, lease.mailbox.grant)
+            if row is None or row.get("lease") != lease.token:
+                return False
+            try:
+                key = {"PartitionKey": PARTITION, "RowKey": lease.mailbox.grant}
+                self._rows.replace({**key, **values(row)}, etag_of(row))
+            except ConflictError:
+                continue
+            return True
+        raise TransientError("the mailbox's row is being changed by others without end", reason="mailbox_contended")
+
+    def _merge(self, grant: str, **values: str) -> None:
+        self._rows.put({"PartitionKey": PARTITION, "RowKey": grant, **values}, merge=True)
+
+
+def _identity(mailbox: Mailbox) -> Row:
+    return {
+        "PartitionKey": PARTITION,
+        "RowKey": mailbox.grant,
+        "email": mailbox.email,
+        "provider": mailbox.provider,
+        "status": mailbox.status,
+        "connected": _text(mailbox.connected),
+    }
+
+
+def _mailbox(row: Row) -> Mailbox:
+    return Mailbox(
+        grant=row["RowKey"],
+        email=row.get("email", ""),
+        provider=row.get("provider", ""),
+        status=row.get("status", ""),
+        connected=number(row, "connected"),
+        aliases=words(row, "aliases"),
+        aliases_read=number(row, "aliases_read"),
+        watermark=number(row, "watermark"),
+        swept=number(row, "swept"),
+        expired=number(row, "expired"),
+    )
+
+
+def _text(moment: int | None) -> str:
+    return "" if moment is None else str(moment)

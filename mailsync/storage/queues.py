@@ -1,0 +1,43 @@
+"""Puts items on the storage queues; the Functions host takes them off."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.storage.queue import QueueClient
+
+from mailsync.storage.account import StorageAccount, storage_failures
+from mailsync.storage.envelope import MESSAGES, SWEEPS, Item, encode, queue_of
+
+FOR_EVER = -1
+"""Time-to-live: an item waits until it is done, however long an outage lasts (the default is 7 days)."""
+LONGEST_DELAY = 6 * 24 * 3600
+"""Seconds: a queue hides a message for at most 7 days."""
+
+
+class Queues:
+    """Sends items to the queues of one storage account, making a queue that is not there yet."""
+
+    def __init__(self, account: StorageAccount, *, prompt: bool = False) -> None:
+        self._clients = {name: account.queue(name, prompt=prompt) for name in (MESSAGES, SWEEPS)}
+
+    def send(self, item: Item, *, delay: float = 0) -> None:
+        """Put one item on its queue, hidden for `delay` seconds; one storage call when the queue exists."""
+        text, hidden = encode(item), min(int(delay), LONGEST_DELAY)
+        client = self._clients[queue_of(item)]
+        with storage_failures():
+            try:
+                self._put(client, text, hidden)
+            except ResourceNotFoundError:
+                self._make(client)
+                self._put(client, text, hidden)
+
+    @staticmethod
+    def _put(client: QueueClient, text: str, hidden: int) -> None:
+        client.send_message(text, visibility_timeout=hidden or None, time_to_live=FOR_EVER)
+
+    @staticmethod
+    def _make(client: QueueClient) -> None:
+        with suppress(ResourceExistsError):
+            client.create_queue()

@@ -1,0 +1,49 @@
+"""One log line for each outcome, under names that never change meaning.
+
+Ids always; addresses, subjects, bodies and secrets never.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal, get_args
+
+Event = Literal[
+    "notification_accepted",  # a webhook's item is on the queue
+    "notification_ignored",  # signed, but of a type we don't use
+    "notification_refused",  # bad signature, not a notification, or too large
+    "ingest_unavailable",  # could not be put on the queue: answered 503, Nylas tries again
+    "email_written",  # a completed email stands in Dataverse
+    "email_already_there",  # the same email stood there already, by our own id
+    "email_adopted",  # something else had put it there; left as it is
+    "message_known",  # the journal knows the message as done; nothing was read
+    "message_skipped",  # a rule of the policy, or a folder, keeps it out
+    "message_gone",  # deleted from the mailbox before it could be read
+    "item_deferred",  # trouble elsewhere; the item is back on the queue with a delay
+    "item_put_aside",  # can't be done as it is; kept in the table `aside`
+    "sweep_started",  # the timer enqueued one sweep for each valid grant
+    "sweep_window_done",  # one window of a mailbox was listed to its end
+    "sweep_dropped",  # another sweep of the same mailbox is at work
+    "grant_recorded",  # a mailbox was connected, expired, renewed or removed
+]
+
+_QUIET: frozenset[Event] = frozenset({"message_known", "notification_ignored", "sweep_dropped"})
+_LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable"})
+_WARNING: frozenset[Event] = frozenset({"item_deferred", "notification_refused"})
+
+EVENTS: tuple[str, ...] = get_args(Event)
+log = logging.getLogger("mailsync")
+
+
+def emit(event: Event, **fields: object) -> None:
+    """Write `event=<name> field=value ...` at the level the event deserves; empty fields are left out."""
+    level = logging.INFO
+    if event in _LOUD:
+        level = logging.ERROR
+    elif event in _WARNING:
+        level = logging.WARNING
+    elif event in _QUIET:
+        level = logging.DEBUG
+    if log.isEnabledFor(level):
+        told = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ""))
+        log.log(level, "event=%s %s", event, told)

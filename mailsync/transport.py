@@ -1,0 +1,117 @@
+"""HTTP: pooled `requests` sessions, one for each thread, and an `Answer` that is only data.
+
+Status codes are not judged here; each vendor's room does that. A connection that can't be made, breaks or
+times out becomes `TransientError`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from mailsync.errors import Evidence, Scope, TransientError
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 100.0
+"""Seconds. Dataverse may take long for a write with plug-ins behind it; the function's own limit is ten minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer; header names compare without case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds named by Retry-After, if it is there and a number."""
+        try:
+            return float(self.headers.get("Retry-After", ""))
+        except ValueError:
+            return None
+
+
+def pooled_session(*, verify: bool | str = True, pool: int = 4) -> requests.Session:
+    """A session that keeps its connections, refuses cookies and reads no environment for each request.
+
+    Cookies are refused because Dataverse binds a client that returns its affinity cookie to one web server,
+    and service protection limits count for each server (Microsoft's page on parallel requests, read 2026-11).
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = verify
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=pool)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class Transport:
+    """Sends requests to one vendor over connections that are kept open."""
+
+    def __init__(self, vendor: str, *, base_url: str, verify: bool | str = True) -> None:
+        self.vendor = vendor
+        self._verify = verify
+        self._proxies = get_environ_proxies(base_url)
+        self._local = threading.local()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request, sent again once if its kept connection turned out to be dead.
+
+        Every call of this product is idempotent (reads, and writes under ids we chose), so sending again is safe.
+        Raises TransientError when there is no answer.
+        """
+        for last in (False, True):
+            try:
+                got = self._session().request(
+                    method,
+                    url,
+                    headers=dict(headers),
+                    data=body,
+                    params=params,
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                    allow_redirects=False,
+                )
+            except requests.Timeout as error:
+                raise self._unreachable("timed_out", error) from error
+            except requests.ConnectionError as error:
+                if last:
+                    raise self._unreachable("unreachable", error) from error
+            except requests.RequestException as error:
+                raise self._unreachable("unreachable", error) from error
+            else:
+                return Answer(status=got.status_code, headers=got.headers, body=got.content)
+        raise AssertionError("unreachable")  # the loop returns or raises
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = pooled_session(verify=self._verify)
+            session.proxies.update(self._proxies)
+            self._local.session = session
+        return session
+
+    def _unreachable(self, reason: str, error: Exception) -> TransientError:
+        return TransientError(
+            f"{self.vendor} gave no answer ({type(error).__name__}); the item is tried again later",
+            reason=f"{self.vendor}_{reason}",
+            scope=Scope.ORGANISATION,
+            evidence=Evidence(vendor=self.vendor),
+        )

@@ -1,0 +1,48 @@
+"""Which span of a mailbox a sweep lists: pure arithmetic on unix seconds.
+
+Windows overlap, because mail can appear in a listing later than its date says and because Nylas doesn't say
+whether `received_after` and `received_before` are inclusive (read 2026-11). A long gap is cut into several
+windows, so that one item is never more than one window's work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LONGEST = 24 * 3600
+"""Seconds: the widest window one sweep item lists."""
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span to list: from `after` to `before`; when it is done the watermark stands at `proves`."""
+
+    after: int
+    before: int
+    proves: int
+
+
+def first_window_start(*, connected: int | None, since: int) -> int:
+    """The start of a mailbox's first window: the later of its connection and the installation's start."""
+    return max(connected or 0, since)
+
+
+def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_days: bool = False) -> Window:
+    """The window that continues from `watermark`, never reaching below `floor`.
+
+    `whole_days` is for EWS, whose search works by the day (Nylas' page on search, read 2026-11): it widens the
+    window to whole UTC days on both sides.
+    """
+    after = max(min(floor, watermark), watermark - overlap)
+    proves = min(now, watermark + LONGEST)
+    before = proves + overlap if proves >= now else proves
+    if whole_days:
+        after = after // DAY * DAY - 1
+        before = (before // DAY + 1) * DAY
+    return Window(after=after, before=before, proves=max(proves, watermark))
+
+
+def narrowed(window: Window, *, oldest_listed: int, overlap: int) -> Window:
+    """What is left of a window listed newest first down to `oldest_listed`."""
+    return Window(after=window.after, before=min(window.before, oldest_listed + overlap), proves=window.proves)

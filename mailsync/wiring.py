@@ -1,0 +1,291 @@
+"""Chooses and joins the parts of this deployment; the only reader of the environment.
+
+Each service is built once, on first use, with local imports: the webhook answers from a cold start having loaded
+the queue client and nothing of Dataverse.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mailsync.errors import ConfigurationError, Scope
+from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, StorageSettings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from mailsync.connected import Connected
+    from mailsync.nylas.reader import Reader
+    from mailsync.storage.account import StorageAccount
+    from mailsync.storage.journal import Journal
+    from mailsync.storage.mailboxes import Mailboxes
+    from mailsync.storage.queues import Queues
+    from mailsync.sweep import MailboxSweeper
+    from mailsync.trouble import Handling
+    from mailsync.write import EmailWriter
+    from mapping.tracking import TrackingRules
+
+T = TypeVar("T")
+HERE = Path(__file__).parent.parent
+
+ENTRA_HOSTS = frozenset(
+    {
+        "login.microsoftonline.com",
+        "login.microsoftonline.us",
+        "login.chinacloudapi.cn",
+        "login.partner.microsoftonline.cn",
+    }
+)
+"""Authorities that Microsoft's instance discovery knows; for any other it must be off."""
+
+
+class Wiring:
+    """The parts of one process, each made when it is first asked for."""
+
+    def __init__(self, env: Mapping[str, str] = os.environ) -> None:
+        self._env = env
+        self._made: dict[str, Any] = {}
+        self._lock = threading.RLock()
+        self.clock: Callable[[], float] = time.time
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        made = self._made.get(name)
+        if made is None:
+            with self._lock:
+                made = self._made.get(name)
+                if made is None:
+                    made = self._made[name] = make()
+        return made
+
+    def sweep_schedule(self) -> str:
+        """NCRONTAB of the sweep; read while functions are indexed, before any other setting is needed."""
+        return self._env.get("SWEEP_SCHEDULE", "").strip() or SWEEP_SCHEDULE
+
+    @property
+    def ingest_settings(self) -> IngestSettings:
+        """Raises SettingsError."""
+        return self._once("ingest_settings", lambda: IngestSettings.from_env(self._env))
+
+    @property
+    def settings(self) -> Settings:
+        """Raises SettingsError."""
+        return self._once("settings", lambda: Settings.from_env(self._env))
+
+    @property
+    def ingest_queues(self) -> Queues:
+        """Queues that give up within seconds: Nylas waits."""
+        return self._once("ingest_queues", lambda: self._queues(prompt=True))
+
+    @property
+    def queues(self) -> Queues:
+        """Queues for the steps behind them."""
+        return self._once("queues", lambda: self._queues(prompt=False))
+
+    def handle_message(self, text: bytes) -> None:
+        """Do the work of one text from the queue of messages."""
+        from mailsync.storage.envelope import MessageItem
+
+        # a lambda: settings that can't be used yet are the item's trouble, not the handler's
+        self._handling.handle(text, {MessageItem: lambda item: self._writer.write(item)})  # noqa: PLW0108
+
+    def handle_sweep(self, text: bytes) -> None:
+        """Do the work of one text from the queue of sweeps."""
+        from mailsync.storage.envelope import GrantItem, SweepItem
+
+        self._handling.handle(
+            text,
+            {
+                SweepItem: lambda item: self._sweeper.sweep(item),  # noqa: PLW0108
+                GrantItem: lambda item: self._sweeper.record(item),  # noqa: PLW0108
+            },
+        )
+
+    def collect(self, text: bytes) -> None:
+        """Keep one text from a poison queue."""
+        from mailsync.collect import collect
+
+        collect(text, handling=self._handling)
+
+    def sweep_missed(self) -> int:
+        """Enqueue a sweep for each valid mailbox; returns how many."""
+        from mailsync.nylas.grants import Grants
+        from mailsync.sweep import sweep_missed
+
+        settings = self.settings
+        return sweep_missed(
+            grants=Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key),
+            mailboxes=self._mailboxes,
+            send=self.queues.send,
+            spread=settings.sweep_spread,
+            sync_since=self.sync_since(),
+            now=int(self.clock()),
+        )
+
+    def sync_since(self) -> int:
+        """No mail before this moment is swept: the setting, or this installation's first start less the overlap."""
+        settings = self.settings
+        if settings.sync_since is not None:
+            return settings.sync_since
+        first = self._once("first_start", lambda: self._mailboxes.first_start(int(self.clock())))
+        return first - settings.sweep_overlap
+
+    @property
+    def _handling(self) -> Handling:
+        """What deals with an item's failure; needs nothing but storage, so it works while settings are mended."""
+        return self._once("handling", self._make_handling)
+
+    @property
+    def _writer(self) -> EmailWriter:
+        return self._once("writer", self._make_writer)
+
+    @property
+    def _sweeper(self) -> MailboxSweeper:
+        return self._once("sweeper", self._make_sweeper)
+
+    @property
+    def _account(self) -> StorageAccount:
+        return self._once("account", self._make_account)
+
+    @property
+    def _journal(self) -> Journal:
+        from mailsync.storage.journal import Journal
+
+        return self._once("journal", lambda: Journal(self._account))
+
+    @property
+    def _mailboxes(self) -> Mailboxes:
+        from mailsync.storage.mailboxes import Mailboxes
+
+        return self._once("mailboxes", lambda: Mailboxes(self._account))
+
+    @property
+    def _reader(self) -> Reader:
+        return self._once("reader", self._make_reader)
+
+    @property
+    def _connected(self) -> Connected:
+        return self._once("connected", self._make_connected)
+
+    @property
+    def _rules(self) -> TrackingRules:
+        return self._once("rules", self._make_rules)
+
+    def _queues(self, *, prompt: bool) -> Queues:
+        from mailsync.storage.queues import Queues
+
+        return Queues(self._account, prompt=prompt)
+
+    def _make_account(self) -> StorageAccount:
+        from mailsync.storage.account import StorageAccount
+
+        storage = StorageSettings.from_env(self._env)
+        credential = None if storage.connection_string else _storage_credential(storage)
+        return StorageAccount(storage, credential, ca_bundle=self._env.get("REQUESTS_CA_BUNDLE"))
+
+    def _make_handling(self) -> Handling:
+        from mailsync.storage.aside import Aside
+        from mailsync.trouble import Handling
+
+        return Handling(
+            send=self.queues.send,
+            aside=Aside(self._account),
+            journal=self._journal,
+            clock=self.clock,
+            random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
+        )
+
+    def _make_reader(self) -> Reader:
+        from mailsync.nylas.reader import Reader
+        from mailsync.transport import Transport
+
+        settings = self.settings
+        transport = Transport("nylas", base_url=settings.nylas_api_uri, verify=settings.ca_bundle or True)
+        return Reader(transport, api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key)
+
+    def _make_connected(self) -> Connected:
+        from mailsync.connected import Connected
+
+        return Connected(
+            mailboxes=self._mailboxes,
+            reader=self._reader,
+            own_domains=self._rules.own_domains,
+            clock=self.clock,
+        )
+
+    def _make_rules(self) -> TrackingRules:
+        from mapping.tracking import PolicyError, parse_rules
+
+        path = HERE / self.settings.tracking_policy
+        try:
+            return parse_rules(path.read_text(encoding="utf-8"), path.name)
+        except PolicyError as error:
+            raise ConfigurationError(str(error), reason="tracking_policy", scope=Scope.ORGANISATION) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"TRACKING_POLICY names a file that can't be read ({type(error).__name__})",
+                reason="tracking_policy",
+                scope=Scope.ORGANISATION,
+            ) from error
+
+    def _make_writer(self) -> EmailWriter:
+        from mailsync.dataverse.address_book import AddressBook
+        from mailsync.dataverse.emails import Emails
+        from mailsync.dataverse.tokens import Tokens
+        from mailsync.dataverse.web_api import WebApi
+        from mailsync.transport import Transport
+        from mailsync.write import EmailWriter
+
+        settings = self.settings
+        transport = Transport("dataverse", base_url=settings.dataverse_url, verify=settings.ca_bundle or True)
+        tokens = Tokens(_dataverse_credential(settings), resource=settings.dataverse_url)
+        api = WebApi(transport, url=settings.dataverse_url, tokens=tokens)
+        return EmailWriter(
+            reader=self._reader,
+            emails=Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing),
+            journal=self._journal,
+            connected=self._connected,
+            rules=self._rules,
+            nylas_id_column=settings.nylas_id_column,
+            clock=self.clock,
+        )
+
+    def _make_sweeper(self) -> MailboxSweeper:
+        from mailsync.sweep import MailboxSweeper
+
+        settings = self.settings
+        return MailboxSweeper(
+            reader=self._reader,
+            journal=self._journal,
+            mailboxes=self._mailboxes,
+            connected=self._connected,
+            send=self.queues.send,
+            sync_since=self.sync_since,
+            overlap=settings.sweep_overlap,
+            page_size=settings.sweep_page_size,
+            clock=self.clock,
+        )
+
+
+def _dataverse_credential(settings: Settings) -> TokenCredential:
+    from azure.identity import DefaultAzureCredential
+
+    host = settings.authority_host
+    if host is None:
+        return DefaultAzureCredential()
+    bare = host.removeprefix("https://").strip("/")
+    return DefaultAzureCredential(authority=bare, disable_instance_discovery=bare not in ENTRA_HOSTS)
+
+
+def _storage_credential(storage: StorageSettings) -> TokenCredential:
+    """The identity the host uses for the same storage: AzureWebJobsStorage__clientId, or the environment's own."""
+    from azure.identity import DefaultAzureCredential
+
+    if storage.client_id is None:
+        return DefaultAzureCredential()
+    return DefaultAzureCredential(managed_identity_client_id=storage.client_id)

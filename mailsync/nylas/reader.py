@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -17,8 +17,6 @@ from mailsync.errors import MessageError, Scope, TransientError
 from mailsync.nylas.answers import evidence_of, failure_of
 from mailsync.transport import Answer, Transport
 from mapping.message import Message
-
-T = TypeVar("T")
 
 FOLDERS_PAGE = 200
 
@@ -63,7 +61,7 @@ class _One(msgspec.Struct, frozen=True):
 
 
 class _Many(msgspec.Struct, frozen=True):
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
     next_cursor: str | None = None
 
 
@@ -87,7 +85,15 @@ class Reader:
         """
         url = f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
         answer = self._get(url, {"fields": "include_basic_headers"})
-        got = _decoded(_decoded(answer.body, _One, answer).data, Message, answer)
+        try:
+            got: Message = msgspec.json.decode(_decoded(answer.body, _One, answer).data, type=Message)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            # msgspec names the path and the type it met, never the value
+            raise MessageError(
+                f"the message is not in the documented shape: {error}",
+                reason="message_shape",
+                evidence=evidence_of(answer),
+            ) from error
         if got.headers is None:
             raise TransientError(
                 "Nylas answered without the message's headers; its identity can't be told",
@@ -122,7 +128,7 @@ class Reader:
         if answer.status != 200:
             raise failure_of(answer)
         many = _decoded(answer.body, _Many, answer)
-        listed = _decoded(many.data, tuple[Listed, ...], answer) if many.data is not None else ()
+        listed = _decoded(many.data, tuple[Listed, ...] | None, answer) or ()
         return Page(messages=listed, cursor=many.next_cursor or None)
 
     def folders(self, grant: str) -> Mapping[str, frozenset[str]]:
@@ -134,7 +140,7 @@ class Reader:
             params = {"limit": str(FOLDERS_PAGE), **({"page_token": cursor} if cursor else {})}
             answer = self._get(f"{self._grants}/{quote(grant, safe='')}/folders", params)
             many = _decoded(answer.body, _Many, answer)
-            for folder in _decoded(many.data, tuple[Folder, ...], answer) if many.data is not None else ():
+            for folder in _decoded(many.data, tuple[Folder, ...] | None, answer) or ():
                 attributes = frozenset(a.lower() for a in folder.attributes or () if a)
                 found[folder.id] = attributes
                 names[folder.name or folder.id] = attributes
@@ -145,7 +151,8 @@ class Reader:
     def grant(self, grant: str) -> GrantDetails:
         """One grant with its aliases (Google and Microsoft 365 tell them; others have none); one request."""
         answer = self._get(f"{self._grants}/{quote(grant, safe='')}", {"expose_aliases": "true"})
-        return _decoded(_decoded(answer.body, _One, answer).data, GrantDetails, answer)
+        details: GrantDetails = _decoded(_decoded(answer.body, _One, answer).data, GrantDetails, answer)
+        return details
 
     def _get(self, url: str, params: Mapping[str, str]) -> Answer:
         answer = self._transport.send("GET", url, headers=self._headers, params=params)
@@ -154,20 +161,13 @@ class Reader:
         return answer
 
 
-def _decoded(body: Any, shape: type[T], answer: Answer) -> T:
+def _decoded(body: Any, shape: Any, answer: Answer) -> Any:
     try:
         return msgspec.json.decode(body, type=shape)
-    except msgspec.ValidationError as error:
-        # msgspec names the path and the type it met, never the value
-        raise MessageError(
-            f"Nylas' answer is not in the documented shape: {error}",
-            reason="nylas_shape",
-            evidence=evidence_of(answer),
-        ) from error
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise TransientError(
-            "Nylas answered 200 with something that is not JSON",
-            reason="nylas_not_json",
+            f"Nylas answered 200 with something else than it documents ({type(error).__name__})",
+            reason="nylas_shape",
             scope=Scope.MAILBOX,
             evidence=evidence_of(answer),
         ) from error

@@ -14,7 +14,6 @@ from azure.core import MatchConditions
 from azure.core.exceptions import (
     HttpResponseError,
     ResourceExistsError,
-    ResourceModifiedError,
     ResourceNotFoundError,
 )
 from azure.data.tables import TableClient, TableTransactionError, UpdateMode
@@ -89,13 +88,15 @@ class Table:
 
     def replace(self, row: Row, etag: str) -> None:
         """Merge values into a row that must not have changed since it was read; raises ConflictError."""
-        try:
-            with storage_failures():
+        with storage_failures():
+            try:
                 self._client.update_entity(
                     dict(row), mode=UpdateMode.MERGE, etag=etag, match_condition=MatchConditions.IfNotModified
                 )
-        except (ResourceModifiedError, ResourceNotFoundError) as error:
-            raise ConflictError from error
+            except HttpResponseError as error:
+                if error.status_code in {404, 412}:
+                    raise ConflictError from error
+                raise
 
     def delete(self, partition: str, row: str) -> None:
         """Take a row away if it is there."""

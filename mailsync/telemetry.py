@@ -27,7 +27,7 @@ Event = Literal[
     "grant_recorded",  # a mailbox was connected, expired, renewed or removed
 ]
 
-_QUIET: frozenset[Event] = frozenset({"message_known", "notification_ignored", "sweep_dropped"})
+_QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
 _LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable"})
 _WARNING: frozenset[Event] = frozenset({"item_deferred", "notification_refused"})
 

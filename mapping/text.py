@@ -9,25 +9,24 @@ import re
 
 # U+FFFE and U+FFFF are no characters of XML 1.0 (section 2.2), which Dataverse still speaks behind the Web API.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
-_LINE_END = re.compile("\r\n?|[\x85\u2028\u2029]")
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _BLANKS = re.compile(r"\s+")
-_PRINTABLE_WITH_BREAKS = str.maketrans("", "", "\t\n")
 
 
 def clean(text: str) -> str:
     """The text without control characters; tabs stay, every line ends in a line feed, a lone surrogate is U+FFFD."""
-    if text.translate(_PRINTABLE_WITH_BREAKS).isprintable():
+    text = text.replace("\r\n", "\n")
+    if _UNCLEAN.search(text) is None:
         return text
-    text = _LINE_END.sub("\n", text)
-    return _LONE_SURROGATE.sub("\ufffd", _CONTROL.sub("", text))
+    text = _CONTROL.sub("", _LINE_END.sub("\n", text))
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def single_line(text: str) -> str:
     """The cleaned text on one line: every run of white space is one space, none at either end."""
-    if not text.isprintable():
-        text = clean(text)
-    return _BLANKS.sub(" ", text).strip()
+    return _BLANKS.sub(" ", clean(text)).strip()
 
 
 def units_of(text: str) -> int:

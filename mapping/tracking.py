@@ -161,5 +161,6 @@ def parse_rules(text: str, source: str) -> TrackingRules:
 
 def _domain(written: str) -> str | None:
     """The domain in the spelling of normalised addresses, or None where the text is none."""
-    address = normalise(f"any@{written.strip().removeprefix('@')}")
-    return domain_of(address) if address and _DOMAIN.fullmatch(domain_of(address)) else None
+    text = written.strip().removeprefix("@")
+    address = normalise(f"any@{text}") if _DOMAIN.fullmatch(text.rstrip(".")) else None
+    return domain_of(address) if address else None

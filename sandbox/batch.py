@@ -58,11 +58,12 @@ def parse(body: bytes, content_type: str) -> list[Operation | ChangeSet]:
     total = 0
     for headers, rest in _parts(body, _boundary(content_type, "the batch")):
         if headers.get("content-type", "").startswith("multipart/mixed"):
-            entry: Operation | ChangeSet = _change_set(headers["content-type"], rest)
-            total += len(entry.operations)
+            change_set = _change_set(headers["content-type"], rest)
+            entries.append(change_set)
+            total += len(change_set.operations)
         else:
-            entry, total = _operation(headers, rest), total + 1
-        entries.append(entry)
+            entries.append(_operation(headers, rest))
+            total += 1
     if total > REQUEST_CAP:
         raise ODataError(400, "0x80040203", f"The batch has {total} requests; the maximum is {REQUEST_CAP}.")
     return entries

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
 from sandbox import batch
 from sandbox.batch import ChangeSet, Operation, Part
@@ -58,10 +59,8 @@ _MAIL_COLUMNS = {"systemuser": "internalemailaddress", "queue": "emailaddress"}
 NOT_FOUND = "0x80040217"
 DUPLICATE = "0x80040237"
 STALE = "0x80060882"
-NO_RESOURCE = "0x8006088a"  # learn.microsoft.com, web-api-client-errors, seen 2025-11
+NO_RESOURCE = "0x80060888"  # live answers of 2025; learn.microsoft.com, web-api-client-errors, has 0x8006088a
 STATUS_OF_OTHER_STATE = "0x80048408"
-
-Message = MutableMapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +160,14 @@ class _Gate:
     def __init__(self, limits: Protection, clock: Callable[[], float]) -> None:
         self._limits, self._clock = limits, clock
         self._seen: deque[list[float]] = deque()
+        self._spent = 0.0
         self._open = 0
 
     def enter(self) -> tuple[list[float] | None, tuple[str, str, int] | None]:
         """A place in the window, or why there is none: code, message, seconds to wait."""
         now, limits = self._clock(), self._limits
         while self._seen and self._seen[0][0] <= now - limits.window:
-            self._seen.popleft()
+            self._spent -= self._seen.popleft()[1]
         # A refused request counts as well: who ignores Retry-After waits longer.
         place = [now, 0.0]
         self._seen.append(place)
@@ -176,7 +176,7 @@ class _Gate:
             wait = self._seen[len(self._seen) - limits.requests - 1][0] + limits.window - now
             text = f"Number of requests exceeded the limit of {limits.requests} {window}"
             return None, ("0x80072322", text, max(1, math.ceil(wait)))
-        if sum(spent for _, spent in self._seen) > limits.execution_ms:
+        if self._spent > limits.execution_ms:
             text = (
                 f"Combined execution time of incoming requests exceeded limit of {limits.execution_ms:,g} milliseconds "
                 f"{window} Decrease number of concurrent requests or reduce the duration of requests and try again "
@@ -191,13 +191,16 @@ class _Gate:
 
     def leave(self, place: list[float]) -> None:
         """The request is answered: its time counts in full."""
-        place[1] = (self._clock() - place[0]) * 1000
+        now = self._clock()
         self._open -= 1
+        if place[0] > now - self._limits.window:
+            place[1] = (now - place[0]) * 1000
+            self._spent += place[1]
 
     def left(self) -> tuple[int, float]:
         """Requests and seconds of execution that remain."""
-        spent = sum(ms for _, ms in self._seen)
-        return max(0, self._limits.requests - len(self._seen)), max(0.0, (self._limits.execution_ms - spent) / 1000)
+        seconds = (self._limits.execution_ms - self._spent) / 1000
+        return max(0, self._limits.requests - len(self._seen)), max(0.0, seconds)
 
 
 class DataverseStandIn:
@@ -212,7 +215,7 @@ class DataverseStandIn:
         custom: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
         lenient_completed: bool = False,
         refuse_changesets: bool = False,
-        nested_changeset_errors: bool = False,
+        nested_changeset_errors: bool = True,
         messageid_unique: bool = False,
         protection: Protection | None = None,
         delay: float = 0.0,
@@ -410,12 +413,7 @@ class DataverseStandIn:
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
-    async def app(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
@@ -447,14 +445,11 @@ class DataverseStandIn:
             ("Set-Cookie", f"ARRAffinity={self._affinity};path=/;secure;HttpOnly"),
         ]
 
-    def _serve(self, scope: Message, body: bytes) -> Part:
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in scope["headers"]  # type: ignore[attr-defined]
-        }
-        raw = bytes(scope.get("raw_path") or str(scope["path"]).encode()).decode("latin-1")  # type: ignore[call-overload]
-        query = scope["query_string"].decode("latin-1")  # type: ignore[attr-defined]
-        method = str(scope["method"])
+    def _serve(self, scope: Scope, body: bytes) -> Part:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        raw = scope["raw_path"].decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        method = scope["method"]
         operations: list[str] = []
         with self._lock:
             try:
@@ -528,7 +523,10 @@ class DataverseStandIn:
             return _failure(error)
 
     def _change_set(self, outer: Request, change_set: ChangeSet) -> Part | tuple[Part, ...]:
-        """All of it or nothing; a failure is one answer for the whole change set (OData 4.0, part 1, 11.7.4)."""
+        """All of it or nothing; a failure is one answer for the whole change set.
+
+        It stands inside the change set's own boundary with the Content-ID of what failed, as an answer of the live
+        service quoted in a public Entity Framework provider shows; OData 4.0 (part 1, 11.7.4) puts it outside."""
         refs: dict[str, tuple[Table, str]] = {}
         made: set[str] = set()
         parts: list[Part] = []
@@ -803,7 +801,7 @@ class DataverseStandIn:
             )
         try:
             payload = msgspec.json.decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ODataError(400, PAYLOAD, f"Error reading the JSON of the request: {error}") from None
         if not isinstance(payload, dict):
             raise ODataError(400, PAYLOAD, "Error reading the JSON of the request: an object is expected.")
@@ -869,7 +867,7 @@ class DataverseStandIn:
     def _children(self, table: Table, name: str, value: object, request: Request) -> list[Change]:
         child = table.collections[name]
         if not child.deep_insert:
-            raise _bad_input(f"Rows of '{name}' cannot be created together with their '{table.logical}'. [unproven]")
+            raise _bad_input(f"Rows of '{name}' cannot be created together with their '{table.logical}'.")  # [unproven]
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise _bad_input(f"The value of '{name}' must be an array of objects.")
         party = self._model.tables[child.table]
@@ -907,8 +905,7 @@ class DataverseStandIn:
         where = f"{request.root}{table.set}({row_id})"
         if not request.prefer.representation:
             # The service names the row in 204 answers only (learn.microsoft.com, create-entity-web-api).
-            headers = (("OData-Version", "4.0"), ("Location", where), ("OData-EntityId", where))
-            return Part(204, headers)
+            return Part(204, (("OData-Version", "4.0"), ("Location", where), ("OData-EntityId", where)))
         query = parse_query(self._model, table, options_of(request.query))
         (row,) = self._fetch(query, request.prefer, f'"{table.key}" = ?', (row_id,), 1)
         context = f"{request.root}$metadata#{table.set}{_selected(query)}/$entity"
@@ -952,10 +949,8 @@ class DataverseStandIn:
             row["fullname"] = _full_name(row.get("firstname"), row.get("lastname"))
         if table.logical == "email":
             self._check_messageid(str(row[table.key]), row.get("messageid"), row.get("directioncode"))
-            owner = lookups["ownerid"]
             lookups["owningbusinessunit"] = ("businessunit", self.business_unit_id)
-            if owner:
-                lookups["owninguser" if owner[0] == "systemuser" else "owningteam"] = owner
+            lookups |= _owners(lookups["ownerid"])
 
     def _after_create(
         self, table: Table, row_id: str, change: Change, lookups: Mapping[str, tuple[str, str] | None]
@@ -1044,7 +1039,7 @@ class DataverseStandIn:
 
     def _upserted(self, request: Request, table: Table, row_id: str, change: Change) -> Part:
         if change.children is not None:
-            raise _bad_input("Related rows can be created with POST only, not with a PATCH that creates. [unproven]")
+            raise _bad_input("Related rows can be created with POST only, not with a PATCH that creates.")  # [unproven]
         _check_created_state(table, change)
         self._atomic(lambda: self._create(table, change, request.caller, row_id))
         request.made.add(row_id)
@@ -1061,6 +1056,8 @@ class DataverseStandIn:
         if "fullname" in table.columns and {"firstname", "lastname"} & set(values):
             first, last = self._value(table, row_id, "firstname", "lastname") or (None, None)
             values["fullname"] = _full_name(values.get("firstname", first), values.get("lastname", last))
+        if table.logical == "email" and "ownerid" in change.lookups:
+            change.lookups |= _owners(change.lookups["ownerid"])
         self._write(table, row_id, values, change.lookups, request.caller)
         if table.logical == "email":
             self._after_email_update(row_id, change)
@@ -1341,6 +1338,13 @@ def _next_link(request: Request, skip: int, size: int) -> str:
     return f"{request.root}{request.path}?{'&'.join(kept)}"
 
 
+def _owners(owner: tuple[str, str] | None) -> dict[str, tuple[str, str] | None]:
+    if owner is None:
+        raise _bad_input("A null value was found for the lookup 'ownerid', which cannot be null.")
+    user = owner[0] == "systemuser"
+    return {"owninguser": owner if user else None, "owningteam": None if user else owner}
+
+
 def _full_name(first: object, last: object) -> str | None:
     return " ".join(str(name) for name in (first, last) if name) or None
 
@@ -1378,7 +1382,7 @@ def _definition(table: Table) -> dict[str, object]:
 def _attributes(table: Table) -> list[dict[str, object]]:
     kinds = {"text": "String", "integer": "Integer", "choice": "Picklist", "guid": "Uniqueidentifier"}
     kinds |= {"boolean": "Boolean", "datetime": "DateTime", "decimal": "Decimal"}
-    columns = [
+    columns: list[dict[str, object]] = [
         {
             "LogicalName": column.name,
             "AttributeType": kinds[column.type],
@@ -1389,7 +1393,7 @@ def _attributes(table: Table) -> list[dict[str, object]]:
         }
         for column in table.columns.values()
     ]
-    lookups = [
+    lookups: list[dict[str, object]] = [
         {
             "LogicalName": lookup.name,
             "AttributeType": "Lookup",
@@ -1417,7 +1421,7 @@ def _relationships(table: Table) -> list[dict[str, object]]:
     ]
 
 
-async def _lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -1425,10 +1429,10 @@ async def _lifespan(receive: Callable[[], Awaitable[Message]], send: Callable[[M
             return
 
 
-async def _body(receive: Callable[[], Awaitable[Message]]) -> bytes:
+async def _body(receive: Receive) -> bytes:
     chunks = []
     while True:
         message = await receive()
-        chunks.append(bytes(message.get("body", b"")))  # type: ignore[call-overload]
+        chunks.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(chunks)

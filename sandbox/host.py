@@ -26,6 +26,7 @@ import collections
 import concurrent.futures
 import contextlib
 import datetime as dt
+import email.utils
 import hmac
 import importlib.util
 import inspect
@@ -49,15 +50,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
 import azure.functions as func
-import requests
+import urllib3
 import uvicorn
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
-from azure.core.pipeline.transport import RequestsTransport
 from azure.functions.queue import QueueMessage as TriggerMessage
 from azure.functions.timer import TimerRequest
-from azure.storage.queue import LinearRetry, QueueClient, QueueMessage
 from croniter import croniter
 
 LOG = logging.getLogger("sandbox.host")
@@ -434,66 +434,147 @@ def queue_bodies(value: Any) -> list[bytes]:
     return [_element(item) for item in (parsed if isinstance(parsed, list) else [parsed])]
 
 
-class Queues:
-    """Clients of the queues in use, over one connection pool for each storage account."""
+_QUEUE_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 
-    def __init__(self, pool_size: int) -> None:
-        self._pool_size = pool_size
-        self._transports: dict[str, RequestsTransport] = {}
-        self._clients: dict[tuple[str, str], QueueClient] = {}
-        self._wakes: dict[tuple[str, str], threading.Event] = collections.defaultdict(threading.Event)
-        self._lock = threading.Lock()
 
-    def client(self, connection: str, name: str) -> QueueClient:
-        """The client of a queue; text is sent and received as it is."""
-        with self._lock:
-            if (connection, name) not in self._clients:
-                self._clients[connection, name] = QueueClient.from_connection_string(
-                    connection,
-                    name,
-                    transport=self._transport(connection),
-                    retry_policy=LinearRetry(backoff=1, retry_total=2, random_jitter_range=0),
-                    connection_timeout=5,
-                    read_timeout=30,
-                )
-            return self._clients[connection, name]
+class StorageError(RuntimeError):
+    """The queue service did not do what it was asked; the status is 0 when it did not answer."""
 
-    def wake(self, connection: str, name: str) -> threading.Event:
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"{status} {code}" if status else code)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as the queue service gives it."""
+
+    id: str
+    text: str
+    dequeue_count: int
+    receipt: str
+    inserted: str
+    expires: str
+    next_visible: str
+
+    @classmethod
+    def of(cls, element: ET.Element) -> Self:
+        """Read one element of the service's answer."""
+        values = {child.tag: child.text or "" for child in element}
+        return cls(
+            id=values["MessageId"],
+            text=values["MessageText"],
+            dequeue_count=int(values["DequeueCount"]),
+            receipt=values["PopReceipt"],
+            inserted=values["InsertionTime"],
+            expires=values["ExpirationTime"],
+            next_visible=values["TimeNextVisible"],
+        )
+
+    def metadata(self) -> dict[str, object]:
+        """What the host knows of it besides its body."""
+        return {
+            "id": self.id,
+            "dequeuecount": self.dequeue_count,
+            "expirationtime": email.utils.parsedate_to_datetime(self.expires),
+            "insertiontime": email.utils.parsedate_to_datetime(self.inserted),
+            "nextvisibletime": email.utils.parsedate_to_datetime(self.next_visible),
+            "popreceipt": self.receipt,
+        }
+
+
+class QueueService:
+    """The queues of one storage account, over the service's REST API.
+
+    The SDK's pipeline takes more CPU for each message than all the rest of this host. The real host has a
+    process of its own for that; here the app under measurement would seem to take it.
+    """
+
+    def __init__(self, connection: str, pool_size: int) -> None:
+        parts = dict(part.split("=", 1) for part in connection.strip("; ").split(";"))
+        if not parts.get("AccountName") or not parts.get("AccountKey"):
+            raise HostError("this host needs a connection string with AccountName and AccountKey")
+        self._account = parts["AccountName"]
+        self._key = base64.b64decode(parts["AccountKey"])
+        suffix = parts.get("EndpointSuffix", "core.windows.net")
+        endpoint = parts.get("QueueEndpoint") or f"https://{self._account}.queue.{suffix}"
+        self._path = urllib.parse.urlsplit(endpoint).path.rstrip("/")
+        self._pool = urllib3.connection_from_url(
+            endpoint,
+            maxsize=pool_size,
+            timeout=urllib3.Timeout(connect=5, read=30),
+            retries=urllib3.Retry(
+                2,
+                allowed_methods=None,
+                backoff_factor=0.5,
+                raise_on_status=False,
+                redirect=0,
+                status_forcelist=(500, 502, 503, 504),
+            ),
+        )
+        self._wakes: dict[str, threading.Event] = collections.defaultdict(threading.Event)
+
+    def wake(self, queue: str) -> threading.Event:
         """Set when something was put into this queue here: its listener need not wait for its next poll."""
-        with self._lock:
-            return self._wakes[connection, name]
+        return self._wakes[queue]
 
-    def wake_all(self) -> None:
-        """Wake every listener, to let it see that the host stops."""
-        with self._lock:
-            for wake in self._wakes.values():
-                wake.set()
-
-    def put(self, connection: str, name: str, text: str) -> None:
-        """Add a message; the queue is made when it is missing."""
-        client = self.client(connection, name)
+    def receive(self, queue: str, count: int, visibility: float) -> list[Message]:
+        """Take up to so many messages and hide them."""
+        query = {"numofmessages": str(count), "visibilitytimeout": str(int(visibility))}
+        answer = self._call("GET", f"/{queue}/messages", query)
         try:
-            client.send_message(text)
-        except ResourceNotFoundError:
-            with contextlib.suppress(HttpResponseError):  # somebody else may have made it just now
-                client.create_queue()
-            client.send_message(text)
-        self.wake(connection, name).set()
+            return [Message.of(element) for element in ET.fromstring(answer.data)]
+        except (ET.ParseError, KeyError, ValueError) as error:
+            raise StorageError(0, f"the queue service's answer cannot be read: {error}") from error
+
+    def put(self, queue: str, text: str) -> None:
+        """Add a message; the queue is made when it is missing."""
+        body = f"<QueueMessage><MessageText>{escape(text)}</MessageText></QueueMessage>".encode()
+        try:
+            self._call("POST", f"/{queue}/messages", body=body)
+        except StorageError as error:
+            if error.status != 404:
+                raise
+            self._call("PUT", f"/{queue}")
+            self._call("POST", f"/{queue}/messages", body=body)
+        self.wake(queue).set()
+
+    def hide(self, queue: str, message: Message, receipt: str, seconds: float) -> str:
+        """Hide a message for so long from now on; gives its new receipt."""
+        query = {"popreceipt": receipt, "visibilitytimeout": str(int(seconds))}
+        return str(self._call("PUT", f"/{queue}/messages/{message.id}", query).headers["x-ms-popreceipt"])
+
+    def delete(self, queue: str, message: Message, receipt: str) -> None:
+        """Delete a message; one that is gone already is no error."""
+        try:
+            self._call("DELETE", f"/{queue}/messages/{message.id}", {"popreceipt": receipt})
+        except StorageError as error:
+            if error.status != 404:
+                raise
 
     def close(self) -> None:
         """Close the pooled connections."""
-        with self._lock:
-            for transport in self._transports.values():
-                transport.close()
+        self._pool.close()
 
-    def _transport(self, connection: str) -> RequestsTransport:
-        if connection not in self._transports:
-            session = requests.Session()
-            session.trust_env = False  # looking for proxies costs a tenth of a call's CPU
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=self._pool_size))
-            self._transports[connection] = RequestsTransport(session=session, use_env_settings=False)
-        return self._transports[connection]
+    def _call(
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> urllib3.BaseHTTPResponse:
+        path, query = self._path + path, query or {}
+        headers = {"x-ms-date": email.utils.formatdate(usegmt=True), "x-ms-version": "2021-12-02"}
+        own = [f"{name}:{value}" for name, value in headers.items()]
+        kind, length = ("application/xml", str(len(body))) if body else ("", "")
+        resource = [f"/{self._account}{path}", *(f"{name}:{query[name]}" for name in sorted(query))]
+        signed = "\n".join([method, "", "", length, "", kind, *[""] * 6, *own, *resource])
+        digest = base64.b64encode(hmac.digest(self._key, signed.encode(), "sha256")).decode()
+        headers |= {"Authorization": f"SharedKey {self._account}:{digest}"} | ({"Content-Type": kind} if kind else {})
+        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        try:
+            answer = self._pool.request(method, target, body=body or None, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise StorageError(0, f"the queue service does not answer: {type(error).__name__}") from error
+        if answer.status >= 400:
+            raise StorageError(answer.status, answer.headers.get("x-ms-error-code", answer.reason or ""))
+        return answer
 
 
 class _Lease:
@@ -501,9 +582,9 @@ class _Lease:
 
     __slots__ = ("due", "lock", "message", "receipt", "released")
 
-    def __init__(self, message: QueueMessage, due: float) -> None:
+    def __init__(self, message: Message, due: float) -> None:
         self.message = message
-        self.receipt = message.pop_receipt
+        self.receipt = message.receipt
         self.due = due
         self.released = False
         self.lock = threading.Lock()
@@ -512,17 +593,16 @@ class _Lease:
 class QueueListener:
     """Takes the messages of one queue and runs one function for each."""
 
-    def __init__(self, host: Host, function: Function, connection: str, name: str) -> None:
+    def __init__(self, host: Host, function: Function, service: QueueService, name: str) -> None:
         self.name = name
         # A poison queue has none of its own, nor has a queue whose name leaves no room for the ending.
         room = not name.endswith("-poison") and len(name) <= 63 - len("-poison")
         self.poison = f"{name}-poison" if room else None
         self._host = host
         self._function = function
-        self._connection = connection
         self._options = host.queue_options
-        self._client = host.queues.client(connection, name)
-        self._wake = host.queues.wake(connection, name)
+        self._service = service
+        self._wake = service.wake(name)
         self._half = host.processing_visibility / 2
         self._leases: dict[str, _Lease] = {}
         self._slot_free = threading.Condition()
@@ -538,8 +618,9 @@ class QueueListener:
         for thread in self._threads:
             thread.start()
 
-    def join(self, patience: float) -> None:
+    def end(self, patience: float) -> None:
         """Return when it polls no more."""
+        self._wake.set()
         self._threads[0].join(patience)
 
     def _poll(self) -> None:
@@ -563,25 +644,20 @@ class QueueListener:
         longest = self._host.max_polling_interval
         return min(longest, FIRST_POLL * (1 + random.uniform(0.8, 1.2) * (2 ** min(idle, 20) - 1)))
 
-    def _receive(self) -> list[QueueMessage]:
+    def _receive(self) -> list[Message]:
         try:
-            pages = self._client.receive_messages(
-                messages_per_page=self._options.batch_size,
-                visibility_timeout=int(self._host.processing_visibility),
-            ).by_page()
-            messages = list(next(pages, ()))
-        except ResourceNotFoundError:
-            if not self._missing:
+            messages = self._service.receive(self.name, self._options.batch_size, self._host.processing_visibility)
+        except StorageError as error:
+            if error.status != 404:
+                LOG.warning("queue '%s' cannot be read: %s", self.name, error)
+            elif not self._missing:
                 LOG.info("queue '%s' is not there yet", self.name)
-            self._missing = True
-            return []
-        except (AzureError, OSError) as error:
-            LOG.warning("queue '%s' cannot be read: %s", self.name, _first_line(error))
+            self._missing = error.status == 404
             return []
         self._missing = False
         return messages
 
-    def _begin(self, message: QueueMessage) -> None:
+    def _begin(self, message: Message) -> None:
         lease = _Lease(message, time.monotonic() + self._half)
         with self._slot_free:
             self._leases[message.id] = lease
@@ -591,8 +667,8 @@ class QueueListener:
     def _work(self, lease: _Lease) -> None:
         try:
             self._process(lease)
-        except (AzureError, OSError) as error:
-            LOG.warning("queue '%s', message %s: %s", self.name, lease.message.id, _first_line(error))
+        except StorageError as error:
+            LOG.warning("queue '%s', message %s: %s", self.name, lease.message.id, error)
         finally:
             self._let_go(lease)
             with self._slot_free:
@@ -602,41 +678,31 @@ class QueueListener:
 
     def _process(self, lease: _Lease) -> None:
         message = lease.message
-        if (message.dequeue_count or 0) > self._options.max_dequeue_count:
+        if message.dequeue_count > self._options.max_dequeue_count:
             self._to_poison(lease, "was taken too often")
             return
         try:
-            body = self._options.decode(message.content or "")
+            body = self._options.decode(message.text)
         except ValueError:
             self._to_poison(lease, "is not base64")
             return
         succeeded = self._run(message, body)
         self._let_go(lease)
         if succeeded:
-            self._delete(lease)
+            self._service.delete(self.name, message, lease.receipt)
         elif self.poison is None:
             LOG.warning("queue '%s' has no poison queue: message %s stays hidden", self.name, message.id)
-        elif (message.dequeue_count or 0) >= self._options.max_dequeue_count:
+        elif message.dequeue_count >= self._options.max_dequeue_count:
             self._to_poison(lease, "failed too often")
         else:
-            self._client.update_message(
-                message.id, lease.receipt, visibility_timeout=int(self._options.visibility_timeout)
-            )
+            self._service.hide(self.name, message, lease.receipt, self._options.visibility_timeout)
             if self._options.visibility_timeout == 0:
                 self._wake.set()
 
-    def _run(self, message: QueueMessage, body: bytes) -> bool:
+    def _run(self, message: Message, body: bytes) -> bool:
         binary = str(self._function.trigger.get("dataType", "")).lower() == "binary"
         content = body if binary else body.decode("utf-8", "replace")
-        metadata = {
-            "id": message.id,
-            "dequeuecount": message.dequeue_count,
-            "expirationtime": message.expires_on,
-            "insertiontime": message.inserted_on,
-            "nextvisibletime": message.next_visible_on,
-            "popreceipt": message.pop_receipt,
-        }
-        return self._host.run(self._function, lambda: self._argument(content, metadata)).succeeded
+        return self._host.run(self._function, lambda: self._argument(content, message.metadata())).succeeded
 
     def _argument(self, content: str | bytes, metadata: Mapping[str, Any]) -> object:
         return content if self._function.wants_text else trigger_message(content, metadata)
@@ -645,22 +711,13 @@ class QueueListener:
         """Run the function once for a text that never was in the queue."""
         self._host.run(self._function, lambda: self._argument(text, _metadata_by_hand()))
 
-    def _delete(self, lease: _Lease) -> None:
-        with contextlib.suppress(ResourceNotFoundError):
-            try:
-                self._client.delete_message(lease.message.id, lease.receipt)
-            except HttpResponseError as error:
-                if error.error_code != "PopReceiptMismatch":
-                    raise
-                LOG.warning("message %s of '%s' was taken again meanwhile", lease.message.id, self.name)
-
     def _to_poison(self, lease: _Lease, why: str) -> None:
         if self.poison is None:
             return
         LOG.warning("message %s of '%s' %s: moved to '%s'", lease.message.id, self.name, why, self.poison)
-        self._host.queues.put(self._connection, self.poison, lease.message.content or "")
+        self._service.put(self.poison, lease.message.text)
         self._let_go(lease)
-        self._delete(lease)
+        self._service.delete(self.name, lease.message, lease.receipt)
 
     def _renew(self) -> None:
         """Keep messages hidden while they are in work."""
@@ -679,14 +736,11 @@ class QueueListener:
             if lease.released:
                 return
             try:
-                renewed = self._client.update_message(
-                    message.id, lease.receipt, visibility_timeout=int(self._host.processing_visibility)
-                )
-            except (AzureError, OSError) as error:
-                LOG.warning("message %s of '%s' is not kept: %s", message.id, self.name, _first_line(error))
+                lease.receipt = self._service.hide(self.name, message, lease.receipt, self._host.processing_visibility)
+            except StorageError as error:
+                LOG.warning("message %s of '%s' is not kept: %s", message.id, self.name, error)
                 lease.due = time.monotonic() + self._half / 4
             else:
-                lease.receipt = renewed.pop_receipt
                 lease.due = time.monotonic() + self._half
 
     def _let_go(self, lease: _Lease) -> None:
@@ -695,10 +749,6 @@ class QueueListener:
             lease.released = True
         with self._slot_free:
             self._leases.pop(lease.message.id, None)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 # ---------------------------------------------------------------- timers
@@ -737,6 +787,11 @@ class TimerListener:
     def start(self) -> None:
         """Begin to keep the schedule."""
         self._thread.start()
+
+    def end(self, patience: float) -> None:
+        """Return when it begins no more runs."""
+        if self._thread.ident is not None:
+            self._thread.join(patience)
 
     def by_hand(self) -> None:
         """Run the function now, outside its schedule."""
@@ -1019,13 +1074,14 @@ class Host:
     ) -> None:
         self.app_dir = app_dir.resolve()
         self.settings = Settings(os.environ if settings is None else settings)
-        self.processing_visibility = max(1.0, processing_visibility)
+        self.processing_visibility = max(1, int(processing_visibility))  # the service counts whole seconds
         self.keys = keys
         self.stopping = threading.Event()
         """Set when nothing new is begun."""
         self.ended = threading.Event()
         """Set when nothing runs any more."""
         host_json = self._read_host_json()
+        self._has_bundle = bool(host_json.get("extensionBundle"))
         extensions = host_json.get("extensions", {})
         self.queue_options = QueueOptions.of(extensions.get("queues", {}))
         self.max_polling_interval = min(self.queue_options.max_polling_interval, max_poll or float("inf"))
@@ -1034,6 +1090,7 @@ class Host:
         self._with_timers = timers
         self._lock = threading.Lock()
         self._pending: set[concurrent.futures.Future[Any]] = set()
+        self._services: dict[str, QueueService] = {}
         self.functions: tuple[Function, ...] = ()
 
     @property
@@ -1051,8 +1108,6 @@ class Host:
         sys.path.append(str(self.app_dir))  # last, as the real worker does
         try:
             self.functions = load_functions(self.app_dir, self.settings)
-            queue_functions = sum(function.kind == "queuetrigger" for function in self.functions)
-            self.queues = Queues(queue_functions * self.queue_options.concurrency + 8)
             self._listeners = self._listen()
         except BaseException:
             sys.path.remove(str(self.app_dir))
@@ -1073,10 +1128,9 @@ class Host:
         """Begin nothing more, wait for what runs, and tell whether all of it ended in time."""
         deadline = time.monotonic() + drain
         self.stopping.set()
-        self.queues.wake_all()
         self._listeners.http.stop(drain)
-        for listener in self._listeners.queues.values():
-            listener.join(max(0.1, deadline - time.monotonic()))
+        for listener in (*self._listeners.queues.values(), *self._listeners.timers.values()):
+            listener.end(max(0.1, deadline - time.monotonic()))
         with self._lock:
             pending = set(self._pending)
         _, left = concurrent.futures.wait(pending, max(0.0, deadline - time.monotonic()))
@@ -1086,7 +1140,8 @@ class Host:
         self._loop_thread.join(5)
         if not self._loop_thread.is_alive():
             self._loop.close()
-        self.queues.close()
+        for service in self._services.values():
+            service.close()
         with contextlib.suppress(ValueError):
             sys.path.remove(str(self.app_dir))
         return not left
@@ -1186,12 +1241,11 @@ class Host:
     def _put(self, binding: Mapping[str, Any], value: object) -> None:
         bodies = queue_bodies(value)
         try:
-            name = self.settings.resolve(str(binding["queueName"])).lower()
-            connection = self.settings.connection(binding.get("connection"))
+            service, name = self._queue(binding)
             for body in bodies:
-                self.queues.put(connection, name, self.queue_options.encode(body))
-        except (AzureError, OSError, ValueError, HostError) as error:
-            raise FunctionError(f"its output '{binding['name']}' could not be written: {_first_line(error)}") from error
+                service.put(name, self.queue_options.encode(body))
+        except (StorageError, ValueError, HostError) as error:
+            raise FunctionError(f"its output '{binding['name']}' could not be written: {error}") from error
 
     def _listen(self) -> _Listeners:
         routes: list[Route] = []
@@ -1202,19 +1256,35 @@ class Host:
                 continue
             trigger = function.trigger
             try:
+                for output in function.outputs:
+                    if str(output["type"]).lower() == "queue":
+                        self._queue(output)
                 if function.kind == "httptrigger":
                     own = self.settings.resolve(str(trigger.get("route") or function.name)).strip("/")
                     routes.append(Route(function, "/".join(filter(None, (self._prefix, own)))))
                 elif function.kind == "queuetrigger":
-                    name = self.settings.resolve(str(trigger["queueName"])).lower()
-                    connection = self.settings.connection(trigger.get("connection"))
-                    queues[function.name] = QueueListener(self, function, connection, name)
+                    queues[function.name] = QueueListener(self, function, *self._queue(trigger))
                 else:
                     schedule = self.settings.resolve(str(trigger["schedule"]))
                     timers[function.name] = TimerListener(self, function, schedule)
             except (HostError, ValueError) as error:
                 function.problem = str(error)
         return _Listeners(HttpFront(self, routes, self._port), queues, timers)
+
+    def _queue(self, binding: Mapping[str, Any]) -> tuple[QueueService, str]:
+        """The service and the name of a binding's queue; one service for each account."""
+        if not self._has_bundle:
+            raise HostError("host.json has no extensionBundle, without which queue bindings are unknown")
+        name = self.settings.resolve(str(binding["queueName"])).lower()
+        if _QUEUE_NAME.fullmatch(name) is None:
+            raise HostError(f"'{name}' is not a queue's name")
+        connection = self.settings.connection(binding.get("connection"))
+        with self._lock:
+            if connection not in self._services:
+                listeners = sum(function.kind == "queuetrigger" for function in self.functions)
+                pool_size = listeners * (self.queue_options.concurrency + 2) + 8
+                self._services[connection] = QueueService(connection, pool_size)
+            return self._services[connection], name
 
     def _started_timers(self) -> Iterator[TimerListener]:
         if self._with_timers:
@@ -1231,8 +1301,8 @@ class Host:
             raise HostError(f"there is no host.json in {self.app_dir}") from None
         except ValueError as error:
             raise HostError(f"host.json is not JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise HostError("host.json is not a JSON object")
+        if not isinstance(document, dict) or document.get("version") != "2.0":
+            raise HostError('host.json is not an object with "version": "2.0"')
         return document
 
 
@@ -1330,13 +1400,18 @@ class HostProcess:
 
     def functions(self) -> dict[str, dict[str, Any]]:
         """Each function's counts since the start: running, succeeded, failed."""
-        answer = requests.get(f"{self.url}/admin/functions", timeout=10)
-        answer.raise_for_status()
-        return {one["name"]: one for one in answer.json()}
+        return {one["name"]: one for one in json.loads(self._ask("GET", "functions"))}
 
     def run(self, name: str, text: str = "") -> None:
         """Run a timer or queue function by hand, in the background."""
-        requests.post(f"{self.url}/admin/functions/{name}", json={"input": text}, timeout=10).raise_for_status()
+        self._ask("POST", f"functions/{name}", json.dumps({"input": text}).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        with urllib3.PoolManager() as pool:
+            answer = pool.request(method, f"{self.url}/admin/{path}", body=body, timeout=10.0)
+        if answer.status >= 400:
+            raise HostError(f"{method} /admin/{path} was answered with {answer.status}")
+        return answer.data
 
     def __enter__(self) -> Self:
         return self.start()
@@ -1415,7 +1490,8 @@ def _leave_own_path() -> None:
 
 
 def _watch_stdin(stop: threading.Event) -> None:
-    sys.stdin.read()
+    while os.read(0, 1024):
+        pass
     stop.set()
 
 

@@ -33,9 +33,9 @@ from sandbox.webhooks import ChallengeFailed, Delivery, Webhook, Webhooks
 
 DAY = 86_400
 FIELDS = ("standard", "include_headers", "include_basic_headers", "raw_mime")
-SELECTABLE = frozenset(
-    "id grant_id object thread_id subject from to cc bcc reply_to date body snippet starred unread folders "
-    "attachments headers metadata raw_mime".split()
+SELECTABLE = (
+    *("id", "grant_id", "object", "thread_id", "subject", "from", "to", "cc", "bcc", "reply_to", "date", "body"),
+    *("snippet", "starred", "unread", "folders", "attachments", "headers", "metadata", "raw_mime"),
 )
 MESSAGE_FILTERS = (
     *("in", "thread_id", "subject", "from", "to", "cc", "bcc", "any_email"),

@@ -10,18 +10,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 NAMESPACE = "Microsoft.Dynamics.CRM"
 PAGE_CAP = 5000
-# learn.microsoft.com, Web API query data: TooManyConditionsInQuery, seen 2025-11.
+# learn.microsoft.com, Web API filter rows: TooManyConditionsInQuery.
 CONDITION_CAP = 500
 SYNTAX = "0x80060888"
 PAYLOAD = "0x80048d19"
 INVALID_ARGUMENT = "0x80040203"
 
 GUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-# Dataverse saves only what System.Xml.XmlConvert.VerifyXmlChars lets pass (learn.microsoft.com, seen 2025-11).
+# Only what System.Xml.XmlConvert.VerifyXmlChars lets pass is saved (learn.microsoft.com, InvalidCharactersInField).
 _NOT_XML = bytes({*range(32)} - {*b"\t\n\r"})
 _WHEN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,12})?)?(Z|z|[+-]\d\d:\d\d)")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
@@ -291,19 +292,19 @@ class Table:
         return next(state for state, entry in self.states.items() if status in entry.statuses)
 
 
-def _column(table: str, name: str, entry: Mapping[str, object]) -> Column:
+def _column(table: str, name: str, entry: Mapping[str, Any]) -> Column:
     words = dict(entry)
     if "options" in words:
-        words["options"] = {int(number): label for number, label in dict(words["options"]).items()}  # type: ignore[call-overload]
-    return Column(table=table, name=name, **words)  # type: ignore[arg-type]
+        words["options"] = {int(number): label for number, label in words["options"].items()}
+    return Column(table=table, name=name, **words)
 
 
-def _states(entries: Mapping[str, Mapping[str, object]]) -> dict[int, State]:
+def _states(entries: Mapping[str, Any]) -> dict[int, State]:
     return {
         int(number): State(
-            label=str(entry["label"]),
-            default=int(str(entry["default"])),
-            statuses={int(status): label for status, label in dict(entry["statuses"]).items()},  # type: ignore[call-overload]
+            label=entry["label"],
+            default=entry["default"],
+            statuses={int(status): label for status, label in entry["statuses"].items()},
         )
         for number, entry in entries.items()
     }
@@ -320,8 +321,8 @@ def _state_columns(states: Mapping[int, State]) -> dict[str, dict[str, object]]:
     }
 
 
-def _lookups(entry: Mapping[str, object], owned: bool, installed: Collection[str]) -> dict[str, Lookup]:
-    declared: dict[str, dict[str, object]] = dict(entry.get("lookups", {}))  # type: ignore[call-overload]
+def _lookups(entry: Mapping[str, Any], owned: bool, installed: Collection[str]) -> dict[str, Lookup]:
+    declared: dict[str, dict[str, Any]] = dict(entry.get("lookups", {}))
     for name in ("createdby", "modifiedby", "createdonbehalfby"):
         declared.setdefault(name, {"bind": {name: "systemuser"}, "write": False, "on_delete": "keep"})
     if owned:
@@ -329,38 +330,35 @@ def _lookups(entry: Mapping[str, object], owned: bool, installed: Collection[str
     lookups = {}
     for name, words in declared.items():
         bind = {}
-        for navigation, targets in dict(words["bind"]).items():  # type: ignore[call-overload]
+        for navigation, targets in words["bind"].items():
             there = tuple(t for t in ([targets] if isinstance(targets, str) else targets) if t in installed)
             if there:
                 bind[navigation] = there
         rest = {key: value for key, value in words.items() if key != "bind"}
-        lookups[name] = Lookup(name=name, bind=bind, **rest)  # type: ignore[arg-type]
+        lookups[name] = Lookup(name=name, bind=bind, **rest)
     return lookups
 
 
-def _table(logical: str, entry: Mapping[str, object], installed: Collection[str]) -> Table:
-    key, owned = str(entry["key"]), bool(entry.get("owned", False))
-    states = _states(entry.get("states", {}))  # type: ignore[arg-type]
-    words: dict[str, dict[str, object]] = {key: {"type": "guid", "create_only": True}}
+def _table(logical: str, entry: Mapping[str, Any], installed: Collection[str]) -> Table:
+    key, owned = entry["key"], entry.get("owned", False)
+    states = _states(entry.get("states", {}))
+    words: dict[str, dict[str, Any]] = {key: {"type": "guid", "create_only": True}}
     words |= _state_columns(states)
-    words |= dict(entry.get("columns", {}))  # type: ignore[call-overload]
+    words |= dict(entry.get("columns", {}))
     for name in ("createdon", "modifiedon"):
         words[name] = {"type": "datetime", "write": False}
     words["versionnumber"] = {"type": "integer", "write": False}
     columns = {name: _column(logical, name, column) for name, column in words.items()}
     lookups = _lookups(entry, owned, installed)
-    children = {
-        name: ChildRows(**child)
-        for name, child in dict(entry.get("collections", {})).items()  # type: ignore[call-overload]
-    }
+    children = {name: ChildRows(**child) for name, child in entry.get("collections", {}).items()}
     return Table(
         logical=logical,
-        set=str(entry["set"]),
+        set=entry["set"],
         key=key,
-        name=str(entry["name"]),
-        app=str(entry["app"]),
+        name=entry["name"],
+        app=entry["app"],
         owned=owned,
-        methods=frozenset(entry.get("methods", ("GET", "POST", "PATCH", "DELETE"))),  # type: ignore[arg-type]
+        methods=frozenset(entry.get("methods", ("GET", "POST", "PATCH", "DELETE"))),
         columns=columns,
         lookups=lookups,
         collections=children,
@@ -711,7 +709,7 @@ class Filter:
         if kind == "guid":
             return text.lower()
         if kind == "number":
-            return float(text) if "." in text else int(text)
+            return float(text) if "." in text or len(text) > 18 else int(text)
         if _DAY.fullmatch(text):
             return f"{text}T00:00:00Z"
         try:
@@ -789,7 +787,9 @@ class Filter:
         column = self._table.columns.get(name)
         try:
             if column is None or column.type == "guid":
-                return GUID.fullmatch(text)[0].lower()  # type: ignore[index]
+                if not GUID.fullmatch(text):
+                    raise ValueError(text)
+                return text.lower()
             if column.type in ("integer", "choice"):
                 return int(text)
             if column.type == "boolean":

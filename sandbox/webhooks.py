@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import hmac
 import heapq
+import hmac
 import itertools
 import os
 import random
@@ -223,17 +223,15 @@ class Webhooks:
     def notify(self, kind: str, source: str, shown: dict[str, Any]) -> str:
         """Tell all who asked for this kind, and return the notification's id."""
         with self._news:
-            mischief = self.mischief
-            if kind == "message.created" and self._happens(mischief.relabel):
+            if kind == "message.created" and self._happens(self.mischief.relabel):
                 kind = "message.updated"
             data = {"application_id": self.application_id, "object": shown}
             notification = Notification(str(uuid.uuid4()), kind, source, int(self._clock()), data)
             self._notifications[notification.id] = notification
-            if self._happens(mischief.lose):
+            if self._happens(self.mischief.lose):
                 self.lost.append(notification.id)
-                return notification.id
-            for _ in range(2 if self._happens(mischief.duplicate) else 1):
-                self._queue(notification, 1, self._random.random() * mischief.shuffle)
+            elif self._audience(kind):
+                self._send(notification)
         return notification.id
 
     def redeliver(self, notification_id: str) -> None:
@@ -269,6 +267,10 @@ class Webhooks:
 
     def _happens(self, probability: float) -> bool:
         return probability > 0.0 and self._random.random() < probability
+
+    def _send(self, notification: Notification) -> None:
+        for _ in range(2 if self._happens(self.mischief.duplicate) else 1):
+            self._queue(notification, 1, self._random.random() * self.mischief.shuffle)
 
     def _queue(self, notification: Notification, attempt: int, wait: float) -> None:
         if self._closed:
@@ -317,10 +319,8 @@ class Webhooks:
         """Suffixes come unasked, except `cleaned`, which is a subscription of its own."""
         subject, action, *suffixes = kind.split(".")
         trigger = ".".join((subject, action, "cleaned") if "cleaned" in suffixes else (subject, action))
-        with self._news:
-            return [
-                known for known in self.registered.values() if known.status == "active" and trigger in known.triggers
-            ]
+        known = list(self.registered.values())
+        return [hook for hook in known if hook.status == "active" and trigger in hook.triggers]
 
     def _deliver(self, webhook: Webhook, notification: Notification, attempt: int) -> float | None:
         """Send once; the seconds to wait before another attempt, or None when this one settles it."""
@@ -338,7 +338,7 @@ class Webhooks:
             status, asked = answer.status, answer.headers.get("Retry-After", "")
             retried = status in RETRIED
         except urllib3.exceptions.HTTPError as error:
-            retried = isinstance(error, urllib3.exceptions.TimeoutError)
+            retried = _timed_out(error)
         seconds = time.perf_counter() - begun
         self.deliveries.append(Delivery(notification.id, kind, webhook.id, attempt, status, seconds))
         if not retried:
@@ -405,3 +405,9 @@ def _encode(notification: Notification, attempt: int) -> bytes:
             "data": notification.data,
         }
     )
+
+
+def _timed_out(error: urllib3.exceptions.HTTPError) -> bool:
+    """A refused connection is none: Nylas names only time-outs, so the stricter reading."""
+    exceptions = urllib3.exceptions
+    return isinstance(error, exceptions.TimeoutError) and not isinstance(error, exceptions.NewConnectionError)

@@ -41,7 +41,7 @@ WAIT = 30.0
 """Seconds that a story waits for something it was promised."""
 
 
-class NeverHappened(AssertionError):
+class NeverHappenedError(AssertionError):
     """What a story waited for did not come about in time."""
 
 
@@ -145,9 +145,7 @@ class World:
     def connect(self, people: Mapping[str, Character], **more: object) -> dict[str, str]:
         """Connect the mailboxes of those people who have one; returns the grant ids by the people's keys."""
         return {
-            key: self.nylas.connect(
-                person.email, person.mailbox, name=person.name, aliases=person.aliases, **more
-            )
+            key: self.nylas.connect(person.email, person.mailbox, name=person.name, aliases=person.aliases, **more)
             for key, person in people.items()
             if person.mailbox is not None
         }
@@ -163,11 +161,11 @@ class World:
         self.host.run("sweep_missed")
 
     def wait(self, what: str, until: Callable[[], object], seconds: float = WAIT) -> None:
-        """Return once something is so; raises NeverHappened."""
+        """Return once something is so; raises NeverHappenedError."""
         deadline = time.monotonic() + seconds
         while not until():
             if time.monotonic() > deadline:
-                raise NeverHappened(f"{what} (waited {seconds:.0f} s)")
+                raise NeverHappenedError(f"{what} (waited {seconds:.0f} s)")
             time.sleep(0.02)
 
     def wait_for_emails(self, number: int) -> None:

@@ -35,8 +35,9 @@ LONGEST_ADDRESS = 100
 """UTF-16 units of the longest address a column can hold: a longer one belongs to nobody."""
 ADDRESSES_PER_REQUEST = 80
 """Keeps a request line inside a batch far below its 65,536 characters."""
-SEGMENT_MISSING = "0x80060888"
-"""The code of "Resource not found for the segment": the table is not in this organisation."""
+SEGMENT_MISSING = frozenset({"0x80060888", "0x8006088a", ""})
+"""Codes of "Resource not found for the segment", which Microsoft's pages and public reports give differently (read
+2026-11): the table is not in this organisation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class AddressBook:
         """The owners in the answers to a question, remembered; raises when a table could not be asked."""
         candidates: dict[str, list[Candidate]] = {address: [] for address in question.addresses}
         for source, answer in zip(question.sources, answers, strict=True):
-            if answer.status == 404 and complaint_of(answer).code in {SEGMENT_MISSING, ""}:
+            if answer.status == 404 and complaint_of(answer).code in SEGMENT_MISSING:
                 self._missing[source.table] = self._clock() + MISSING_TABLE_LIFE
                 continue
             for address, candidate in _candidates(source, answer):

@@ -65,7 +65,7 @@ def where(model: Model, text: str, table: str = "email", **aliases: str) -> tupl
             id="In",
         ),
         pytest.param(
-            "Microsoft.Dynamics.CRM.NotIn(PropertyName='statecode',PropertyValues=[\"1\",\"2\"])",
+            'Microsoft.Dynamics.CRM.NotIn(PropertyName=\'statecode\',PropertyValues=["1","2"])',
             '"statecode" NOT IN (?,?)',
             [1, 2],
             id="NotIn, and values as text",
@@ -87,7 +87,9 @@ def test_values_may_stand_in_parameter_aliases(model: Model) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
-        pytest.param("foo eq 1", "0x80060888", "property named 'foo' on type 'Microsoft.Dynamics.CRM.email'", id="name"),
+        pytest.param(
+            "foo eq 1", "0x80060888", "property named 'foo' on type 'Microsoft.Dynamics.CRM.email'", id="name"
+        ),
         pytest.param("Subject eq 'a'", "0x80060888", "property named 'Subject'", id="a name in another case"),
         pytest.param("regardingobjectid eq null", "0x80060888", "property named 'regardingobjectid'", id="lookup"),
         pytest.param("messageiddupcheck eq null", "0x80060888", "'messageiddupcheck'", id="a column not readable"),
@@ -105,10 +107,16 @@ def test_values_may_stand_in_parameter_aliases(model: Model) -> None:
         pytest.param("substringof('a',subject)", "0x80060888", "unknown function", id="function"),
         pytest.param("contains(statecode,'a')", "0x80060888", "No function signature", id="contains of a number"),
         pytest.param(
-            "Microsoft.Dynamics.CRM.In(PropertyName='messageid',PropertyValues=[])", "0x80040203", "empty", id="no values"
+            "Microsoft.Dynamics.CRM.In(PropertyName='messageid',PropertyValues=[])",
+            "0x80040203",
+            "empty",
+            id="no values",
         ),
         pytest.param(
-            "Microsoft.Dynamics.CRM.In(PropertyName='messageid')", "0x80060888", "PropertyValues", id="In without values"
+            "Microsoft.Dynamics.CRM.In(PropertyName='messageid')",
+            "0x80060888",
+            "PropertyValues",
+            id="In without values",
         ),
         pytest.param(
             "Microsoft.Dynamics.CRM.In(PropertyName='activityid',PropertyValues=['a'])",

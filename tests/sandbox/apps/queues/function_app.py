@@ -23,7 +23,7 @@ def work(msg: func.QueueMessage) -> None:
     if text.startswith("fail"):
         raise RuntimeError("a fault of the function's own")
     if text.startswith("slow"):
-        time.sleep(1.3)
+        time.sleep(2.3)
     if text.startswith("hang"):
         time.sleep(30)
 
@@ -71,6 +71,6 @@ def switched_off(msg: func.QueueMessage) -> None:
     notes.append(("off", os.getpid()))
 
 
-@app.queue_trigger(arg_name="msg", queue_name="x", connection="NoSuchAccount")
+@app.queue_trigger(arg_name="msg", queue_name="unknown", connection="NoSuchAccount")
 def unconnected(msg: func.QueueMessage) -> None:
     notes.append(("unconnected", None))

@@ -123,10 +123,3 @@ def sends(req: func.HttpRequest, out: func.Out[bytes]) -> func.HttpResponse:
     if req.params.get("then") == "raise":
         raise RuntimeError("after the output was set")
     return func.HttpResponse("sent")
-
-
-@app.route()
-@app.queue_output(arg_name="out", queue_name="nowhere", connection="NoSuchAccount")
-def sends_nowhere(req: func.HttpRequest, out: func.Out[str]) -> str:
-    out.set("x")
-    return "sent"

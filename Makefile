@@ -1,0 +1,43 @@
+# Needs Python 3.11 or later, Node 18 or later and make; each target builds the environment it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo sandbox test lint format bench lock clean
+
+demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
+	$(BIN)/python -m sandbox demo
+
+sandbox: .venv/ready sandbox/node_modules/ready  ## the same world, kept running to play with
+	$(BIN)/python -m sandbox serve
+
+test: lint sandbox/node_modules/ready  ## everything that must hold
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
+	$(BIN)/python -m bench
+
+lock: .venv/ready  ## pin the packages anew from pyproject.toml
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+.venv/ready: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	touch $@
+
+sandbox/node_modules/ready: sandbox/package-lock.json
+	cd sandbox && npm ci --silent --no-audit --no-fund
+	touch $@
+
+clean:
+	rm -rf .venv sandbox/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""How fast mail lands, measured side by side with the plain recipe; never deployed."""

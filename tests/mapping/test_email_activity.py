@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from mapping.direction import Copy
+from mapping.email_activity import EmailActivity
+from mapping.identity import identity_of
+from mapping.mapper import map_message
+from mapping.message import Message
+from mapping.records import Record
+from mapping.regarding import Parent, ParentParty
+from tests.mapping.mail import (
+    ANN,
+    ANN_ID,
+    BEN,
+    BEN_ID,
+    CARL,
+    CARL_ID,
+    DORA,
+    INBOX,
+    MATCHES,
+    ORGANISATION,
+    SENT,
+    STRANGER,
+    message,
+)
+
+PARENT_ID = "0aa00000-0000-4000-8000-000000000001"
+DEAL = Record("opportunity", "0bb00000-0000-4000-8000-000000000001")
+PARENT = Parent(PARENT_ID, DEAL, (ParentParty(CARL, "contact", CARL_ID),))
+
+
+def email(
+    mail: Message, copy: Copy = INBOX, *, parent: Parent | None = None, nylas_id_column: str | None = None
+) -> EmailActivity:
+    return map_message(
+        mail,
+        identity=identity_of(mail, copy.mailbox),
+        copy=copy,
+        organisation=ORGANISATION,
+        matches=MATCHES,
+        parent=parent,
+        nylas_id_column=nylas_id_column,
+    )
+
+
+REPLY = message(
+    id="n1",
+    from_=("Carl", "Carl@Fabrikam.com"),
+    to=[("Ann", ANN), ("Str Anger", STRANGER)],
+    cc=[BEN],
+    subject="Re: Quote",
+    body="<p>Yes</p>",
+    date=1_723_821_981,
+    headers={"Message-ID": "<r1@fabrikam.com>", "In-Reply-To": "<q1@contoso.com>"},
+)
+
+
+def test_a_reply_from_a_known_contact_whole() -> None:
+    assert email(REPLY, parent=PARENT, nylas_id_column="new_nylasid").row() == {
+        "activityid": "fcdb5af4-0a88-5633-ac29-140ef1a88335",
+        "subject": "Re: Quote",
+        "description": "<p>Yes</p>",
+        "directioncode": False,
+        "messageid": "<r1@fabrikam.com>",
+        "sender": "Carl@Fabrikam.com",
+        "torecipients": f"{ANN};{STRANGER}",
+        "actualend": "2024-08-16T15:26:21Z",
+        "sortdate": "2024-08-16T15:26:21Z",
+        "email_activity_parties": [
+            {
+                "participationtypemask": 1,
+                "partyid_contact@odata.bind": f"/contacts({CARL_ID})",
+                "addressused": "Carl@Fabrikam.com",
+            },
+            {
+                "participationtypemask": 2,
+                "partyid_systemuser@odata.bind": f"/systemusers({ANN_ID})",
+                "addressused": ANN,
+            },
+            {"participationtypemask": 2, "addressused": STRANGER, "unresolvedpartyname": "Str Anger"},
+            {
+                "participationtypemask": 3,
+                "partyid_systemuser@odata.bind": f"/systemusers({BEN_ID})",
+                "addressused": BEN,
+            },
+        ],
+        "parentactivityid@odata.bind": f"/emails({PARENT_ID})",
+        "CorrelatedActivityId_Email@odata.bind": f"/emails({PARENT_ID})",
+        "regardingobjectid_opportunity_email@odata.bind": f"/opportunities({DEAL.id})",
+        "new_nylasid": "n1",
+    }
+
+
+def test_a_message_of_nothing_is_still_an_email() -> None:
+    assert email(message(id="n2", date=None, headers=[])).row() == {
+        "activityid": "aa393bf8-19e7-5a36-b977-c4e942dac808",
+        "subject": "",
+        "description": "",
+        "directioncode": False,
+        "email_activity_parties": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("mail", "copy", "outgoing", "status"),
+    [
+        pytest.param(message(from_=CARL, to=[ANN]), INBOX, False, 4, id="incoming is Received"),
+        pytest.param(message(from_=ANN, to=[CARL]), SENT, True, 3, id="outgoing is Sent"),
+        pytest.param(message(from_="alias@agency.org", to=[CARL]), SENT, True, 3, id="under a foreign address too"),
+    ],
+)
+def test_completion_follows_the_direction(mail: Message, copy: Copy, outgoing: bool, status: int) -> None:
+    activity = email(mail, copy)
+    assert activity.row()["directioncode"] is outgoing
+    assert activity.completion() == {"statecode": 1, "statuscode": status}
+
+
+def test_no_state_and_nothing_read_only_is_created() -> None:
+    forbidden = {"statecode", "statuscode", "senton", "inreplyto", "conversationindex", "attachmentcount"}
+    assert forbidden.isdisjoint(email(REPLY, parent=PARENT).row())
+
+
+def test_a_foreign_address_in_the_sent_folder_stays_beside_the_user() -> None:
+    row = email(message(from_=("Ann", "alias@agency.org"), to=[CARL]), SENT).row()
+    assert row["sender"] == "alias@agency.org"
+    assert row["email_activity_parties"][0] == {  # type: ignore[index]
+        "participationtypemask": 1,
+        "partyid_systemuser@odata.bind": f"/systemusers({ANN_ID})",
+        "addressused": "alias@agency.org",
+    }
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        pytest.param(None, "", id="null"),
+        pytest.param("a\r\n b", "a b", id="folded"),
+        pytest.param("x" * 799 + "😀", "x" * 799, id="cut at a whole character"),
+        pytest.param("x" * 798 + "😀", "x" * 798 + "😀", id="800 units"),
+    ],
+)
+def test_subject(subject: str | None, expected: str) -> None:
+    assert email(message(subject=subject)).row()["subject"] == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("x" * 240 + "@y.org12.z", "x" * 240 + "@y.org12.z", id="250 units"),
+        pytest.param("x" * 241 + "@y.org12.z", None, id="a longer address is left to the party, never cut"),
+        pytest.param("Carl " * 60 + f"<{CARL}>", CARL, id="a longer text around an address is left off"),
+        pytest.param(None, None, id="nobody"),
+    ],
+)
+def test_sender(written: str | None, expected: str | None) -> None:
+    assert email(message(from_=written)).row().get("sender") == expected
+
+
+LONG = "x" * 240 + "@nowhere.z"
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        pytest.param([ANN, CARL], f"{ANN};{CARL}", id="semicolons between"),
+        pytest.param([LONG, "y" + LONG[1:]], LONG, id="cut at an address"),
+        pytest.param([LONG, "y" + LONG[2:]], f"{LONG};y{LONG[2:]}", id="500 units"),
+        pytest.param(['"a;b"@x.org', CARL], CARL, id="an address with a semicolon would be two"),
+        pytest.param([], None, id="nobody"),
+    ],
+)
+def test_torecipients(to: list[str], expected: str | None) -> None:
+    assert email(message(to=to, cc=[DORA])).row().get("torecipients") == expected
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        pytest.param(1_700_000_000, "2023-11-14T22:13:20Z", id="ordinary"),
+        pytest.param(1_700_000_000.9, "2023-11-14T22:13:20Z", id="with a fraction"),
+        pytest.param(0, "1970-01-01T00:00:00Z", id="zero"),
+        pytest.param(-1, "1969-12-31T23:59:59Z", id="negative"),
+        pytest.param(-6_847_804_800, "1753-01-01T00:00:00Z", id="the earliest"),
+        pytest.param(-6_847_804_801, None, id="before the earliest"),
+        pytest.param(253_402_214_399, "9999-12-30T23:59:59Z", id="the latest"),
+        pytest.param(253_402_214_400, None, id="after the latest"),
+        pytest.param(10**30, None, id="absurd"),
+        pytest.param(None, None, id="null"),
+    ],
+)
+def test_time_of_sending(date: float | None, expected: str | None) -> None:
+    row = email(message(date=date)).row()
+    assert row.get("sortdate") == expected
+    assert row.get("actualend") == expected
+
+
+def test_the_time_is_utc() -> None:
+    assert email(message(date=0)).sent == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [pytest.param("Hello", None, id="whole"), pytest.param("x" * 1_000_001, 2, id="truncated")],
+)
+def test_a_truncated_body_is_noted(body: str, expected: int | None) -> None:
+    assert email(message(body=body)).row().get("notifications") == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "bind", "value"),
+    [
+        pytest.param(DEAL, "regardingobjectid_opportunity_email@odata.bind", f"/opportunities({DEAL.id})", id="usual"),
+        pytest.param(
+            Record("new_visit", "1", navigation="regardingobjectid_New_Visit_email"),
+            "regardingobjectid_New_Visit_email@odata.bind",
+            "/new_visits(1)",
+            id="a table whose navigation property is named otherwise",
+        ),
+    ],
+)
+def test_the_parent_s_regarding_is_bound_whatever_its_table(record: Record, bind: str, value: str) -> None:
+    parent = Parent(PARENT_ID, record, PARENT.parties)
+    assert email(REPLY, parent=parent).row()[bind] == value
+
+
+def test_the_nylas_id_replaces_no_column_of_the_email() -> None:
+    assert email(REPLY, nylas_id_column="subject").row()["subject"] == "Re: Quote"
+
+
+def test_a_long_message_id_stays_empty_and_still_tells_the_mail() -> None:
+    mail = message(headers={"Message-ID": "<" + "x" * 1000 + "@example.com>"})
+    row = email(mail).row()
+    assert "messageid" not in row
+    assert row["activityid"] == "45b5cef3-3749-5ce8-8012-8c45b8356ba2"
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        pytest.param(REPLY, id="received"),
+        pytest.param(message(from_=ANN, to=[BEN, CARL], headers={"Message-ID": "<x@y>"}), id="sent"),
+    ],
+)
+def test_every_copy_of_a_mail_is_the_same_row(mail: Message) -> None:
+    copies = [INBOX, SENT if mail is not REPLY else INBOX, Copy(BEN, frozenset()), Copy(BEN, frozenset({"\\Archive"}))]
+    rows = [email(mail, copy, parent=PARENT) for copy in copies]
+    assert all(row == rows[0] for row in rows)

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from bench.mail import deliver
@@ -103,9 +104,14 @@ class Ways:
     def _hosted(self, host: HostProcess, queue: str, number: int, landed: list[float]) -> Run:
         messages = deliver(self._world, number)
         texts = [_text(queue, grant, message) for grant, message in messages]
-        fill(self._world, queue, texts)
-        with working(host.pid) as resume:
-            return self._measured(host.pid, number, landed, resume, lambda: is_idle(host))
+        process = psutil.Process(host.pid)
+        process.suspend()
+        try:
+            fill(self._world, queue, texts)
+        except BaseException:
+            process.resume()
+            raise
+        return self._measured(host.pid, number, landed, process.resume, lambda: is_idle(host))
 
     def _measured(
         self, pid: int, number: int, landed: list[float], start: Callable[[], None], idle: Callable[[], bool]
@@ -129,27 +135,15 @@ def fill(world: World, queue: str, texts: list[str]) -> None:
         world.azurite.connection_string, queue, message_encode_policy=TextBase64EncodePolicy()
     )
     with client:
-        if queue not in _made:
+        with suppress(ResourceExistsError):
             client.create_queue()
-            _made.add(queue)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(client.send_message, texts))
-
-
-_made: set[str] = {MESSAGES}
 
 
 def is_idle(host: HostProcess) -> bool:
     """Whether no function of this host runs."""
     return not any(function["running"] for function in host.functions().values())
-
-
-@contextmanager
-def working(pid: int) -> Iterator[Callable[[], None]]:
-    """Gives what lets a suspended process go on, and suspends it again afterwards."""
-    process = psutil.Process(pid)
-    yield process.resume
-    process.suspend()
 
 
 def _text(queue: str, grant: str, message: str) -> str:

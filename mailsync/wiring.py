@@ -6,6 +6,7 @@ the queue client and nothing of Dataverse.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -184,6 +185,8 @@ class Wiring:
     def _make_account(self) -> StorageAccount:
         from mailsync.storage.account import StorageAccount
 
+        # Azure's SDKs log each request and its headers at INFO: about twenty lines an email, paid for by the gigabyte
+        logging.getLogger("azure").setLevel(logging.WARNING)
         storage = StorageSettings.from_env(self._env)
         credential = None if storage.connection_string else _storage_credential(storage)
         return StorageAccount(storage, credential, ca_bundle=self._env.get("REQUESTS_CA_BUNDLE"))

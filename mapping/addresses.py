@@ -56,7 +56,7 @@ def _bare(text: str) -> str:
         text = text.strip().strip(_INVISIBLE)
         if bracketed := _BRACKETED.findall(text):
             text = bracketed[-1]
-        text = text.strip("<>")
+        text = text.replace("<", "").replace(">", "")
         if text[:7].lower() == "mailto:":
             text = text[7:].partition("?")[0]
         if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":

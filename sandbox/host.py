@@ -10,11 +10,11 @@ poison queues, messages that are not base64, JSON properties that override a mes
 that is rewritten on its way into a queue; `%SETTING%`; timers that never overlap; threads for `def`, one
 event loop for `async def`.
 
-What it does not keep: the worker's process and its checks of annotations, conversion between processes (some
-wrong return types pass), `functionTimeout`, several workers or instances, the timer's lock, stored schedule
-and retry policy, other bindings than HTTP, queue and timer, route constraints other than int, Easy Auth,
-telemetry, Key Vault references, connections by identity, start-up checks of host.json. Who needs those runs
-the app under `func`.
+What it does not keep: the worker's process, its checks of annotations and the conversion between processes
+(some wrong return types pass), `functionTimeout`, several workers or instances, a timer's lock, stored
+schedule, past-due runs and retry policy, the few schedules that are time spans, bindings other than HTTP,
+queue and timer, route constraints other than int, limits of HTTP requests, Easy Auth, telemetry, Key Vault
+references, storage connections without an account key. An app that leans on one of these runs under `func`.
 """
 
 from __future__ import annotations
@@ -621,6 +621,8 @@ class QueueListener:
     def end(self, patience: float) -> None:
         """Return when it polls no more."""
         self._wake.set()
+        with self._slot_free:
+            self._slot_free.notify()
         self._threads[0].join(patience)
 
     def _poll(self) -> None:
@@ -632,7 +634,7 @@ class QueueListener:
                 self._begin(message)
             with self._slot_free:
                 while self._running > self._options.new_batch_threshold and not self._host.stopping.is_set():
-                    self._slot_free.wait(0.5)
+                    self._slot_free.wait()
             if messages:
                 idle = 0
             elif not self._host.stopping.is_set():
@@ -669,6 +671,8 @@ class QueueListener:
             self._process(lease)
         except StorageError as error:
             LOG.warning("queue '%s', message %s: %s", self.name, lease.message.id, error)
+        except Exception:
+            LOG.exception("queue '%s', message %s", self.name, lease.message.id)
         finally:
             self._let_go(lease)
             with self._slot_free:
@@ -963,7 +967,7 @@ class HttpFront:
         await send({"type": "http.response.body", "body": b"" if bare else answer.body})
 
     async def _answer(self, scope: Mapping[str, Any], body: bytes) -> Answer:
-        method, path = scope["method"], scope["raw_path"].decode("ascii")
+        method, path = scope["method"], scope["raw_path"].decode("latin-1")
         headers = _headers(scope)
         if path == "/":
             return Answer(200, b"The function app is up and running.\n", (("content-type", "text/plain"),))
@@ -987,8 +991,8 @@ class HttpFront:
         headers: Mapping[str, str],
         body: bytes,
     ) -> Answer:
-        query = scope["query_string"].decode("ascii")
-        url = f"http://{headers.get('host', '127.0.0.1')}{scope['raw_path'].decode('ascii')}"
+        query = scope["query_string"].decode("latin-1")
+        url = f"http://{headers.get('host', '127.0.0.1')}{scope['raw_path'].decode('latin-1')}"
 
         def request() -> func.HttpRequest:
             return func.HttpRequest(
@@ -1007,7 +1011,7 @@ class HttpFront:
         keys = self._host.keys
         if keys is None or level == "ANONYMOUS":
             return True
-        given = headers.get("x-functions-key") or _query(scope["query_string"].decode("ascii")).get("code", "")
+        given = headers.get("x-functions-key") or _query(scope["query_string"].decode("latin-1")).get("code", "")
         accepted = [keys.master] if level == "ADMIN" else [keys.master, keys.function]
         return any(hmac.compare_digest(given.encode(), key.encode()) for key in accepted)
 
@@ -1026,6 +1030,7 @@ class HttpFront:
             text = json.loads(body or b"{}").get("input") or ""
         except (ValueError, AttributeError):
             return Answer(400)
+        text = text if isinstance(text, str) else json.dumps(text)
         return Answer(202 if self._host.run_by_hand(found[1], text) else 404)
 
 
@@ -1310,7 +1315,10 @@ class Host:
 
 
 class HostProcess:
-    """The host as a process of its own, which can be killed; may be started again after its end."""
+    """The host as a process of its own, which can be killed; may be started again, on the same port, after its end.
+
+    `env` is laid over this process's environment; None takes a variable away.
+    """
 
     def __init__(
         self,
@@ -1332,7 +1340,7 @@ class HostProcess:
         self._options = options if timers else [*options, "--no-timers"]
         self._command = [python, "-m", "sandbox.host", "--app", str(app_dir.resolve()), "--end-with-stdin"]
         self._port = port
-        merged = {**os.environ, **(env or {})}
+        merged = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._env = {name: value for name, value in merged.items() if value is not None}
         self._log_file = log_file
         self._start_timeout = start_timeout

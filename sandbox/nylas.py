@@ -1,15 +1,14 @@
 """Stands in for Nylas v3: grants, folders, messages, attachments and webhooks, as strict as the documentation.
 
-Responsible for the HTTP interface and for what happens in a mailbox (mail comes, moves, a grant expires). What lies
-in a mailbox is kept by `mailboxes`, deliveries by `webhooks`. Anything Nylas does not document is refused, so that
-a mistyped parameter is found here.
+Responsible for what happens in a mailbox (mail comes, moves, a grant expires) and for what each path answers. What
+lies in a mailbox is kept by `mailboxes`, deliveries by `webhooks`, requests are read by `nylas_requests`. Anything
+Nylas does not document is refused, so that a mistyped parameter is found here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import gzip
 import hashlib
 import secrets
 import threading
@@ -17,18 +16,18 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
+from typing import Self
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from sandbox.mail import Mail
 from sandbox.mailboxes import PROVIDERS, Mailbox, Shown, Stored, new_grant_id
+from sandbox.nylas_requests import Answer, Call, Query, Refusal, invalid, not_found
 from sandbox.webhooks import ChallengeFailed, Delivery, Webhook, Webhooks
 
 DAY = 86_400
@@ -70,26 +69,6 @@ class Behaviour:
     retry_after: int = 1
     gmail_units: int | None = None
     """Gmail refuses more than so many quota units a minute for one mailbox."""
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
-    """An error in the shape of Nylas."""
-
-    def __init__(
-        self,
-        status: int,
-        kind: str,
-        message: str,
-        *,
-        provider_error: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers or {}
-        self.error: dict[str, object] = {"type": kind, "message": message}
-        if provider_error is not None:
-            self.error["provider_error"] = provider_error
 
 
 class NylasStandIn:
@@ -321,7 +300,7 @@ class NylasStandIn:
     # HTTP
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = await _Call.read(scope, receive)
+        call = await Call.read(scope, receive)
         with self._lock:
             box = self._find(call.path[2]) if call.path[:2] == ("v3", "grants") and call.path[2:] else None
             crowded = box is not None and box.in_flight >= CONCURRENT
@@ -332,14 +311,14 @@ class NylasStandIn:
                 await asyncio.sleep(self.delay)
             answer = await self._answer(call, box, crowded)
         except Refusal as refusal:
-            answer = _Answer({"error": refusal.error}, refusal.status, refusal.headers)
+            answer = Answer({"error": refusal.error}, refusal.status, refusal.headers)
         finally:
             if box is not None:
                 with self._lock:
                     box.in_flight -= 1
         await answer.send(send, zipped=self.behaviour.gzip and call.takes_gzip)
 
-    async def _answer(self, call: _Call, box: Mailbox | None, crowded: bool) -> _Answer:
+    async def _answer(self, call: Call, box: Mailbox | None, crowded: bool) -> Answer:
         if not secrets.compare_digest(call.authorization.encode(), f"Bearer {self.api_key}".encode()):
             raise Refusal(401, "unauthorized", "Unauthorized")
         match call.path:
@@ -350,9 +329,9 @@ class NylasStandIn:
             case ("v3", "grants", *rest):
                 with self._lock:
                     return self._answer_grants(call, rest, box, crowded)
-        raise _not_found("no such path")
+        raise not_found("no such path")
 
-    def _answer_grants(self, call: _Call, rest: list[str], box: Mailbox | None, crowded: bool) -> _Answer:
+    def _answer_grants(self, call: Call, rest: list[str], box: Mailbox | None, crowded: bool) -> Answer:
         if call.method != "GET":
             raise Refusal(405, "invalid_request_error", f"{call.method} is not supported here")
         match rest:
@@ -363,7 +342,7 @@ class NylasStandIn:
                 called = "/".join(("id" if place == 1 else part) for place, part in enumerate(inside))
                 self.calls[f"GET {called or 'grants/id'}"] += 1
         if box is None:
-            raise _not_found("requested object not found")
+            raise not_found("requested object not found")
         if not inside:
             return self._get_grant(call, box)
         self._admit(box, crowded)
@@ -382,7 +361,7 @@ class NylasStandIn:
             case ["attachments", attachment_id, "download"]:
                 _, content = _attachment(call, box, attachment_id)
                 return self._of(box, content)
-        raise _not_found("no such path")
+        raise not_found("no such path")
 
     def _admit(self, box: Mailbox, crowded: bool) -> None:
         """Refuse what the provider would refuse: an expired grant, too many at once, too much a minute."""
@@ -405,7 +384,7 @@ class NylasStandIn:
             told = {"error": {"code": 429, "message": f"User-rate limit exceeded.  Retry after {again}"}}
             raise Refusal(429, "quota_exceeded_error", "Activity limit reached", provider_error=told)
 
-    def _of(self, box: Mailbox, shown: Shown | bytes, *, got: int = 1, listed: int = 0) -> _Answer:
+    def _of(self, box: Mailbox, shown: Shown | bytes, *, got: int = 1, listed: int = 0) -> Answer:
         """An answer for which the provider was asked, and what that cost of the quota."""
         headers = {"Nylas-Provider-Request-Count": str(got + listed)}
         if box.provider == "google":
@@ -414,9 +393,9 @@ class NylasStandIn:
             now = int(self._clock()) // 60
             box.units = (now, units + (used if minute == now else 0))
             headers["Nylas-Gmail-Quota-Usage"] = str(units)
-        return _Answer(shown, headers=headers)
+        return Answer(shown, headers=headers)
 
-    def _list_grants(self, call: _Call) -> _Answer:
+    def _list_grants(self, call: Call) -> Answer:
         query = call.query("limit", "offset", "grant_status", "provider", "email", "since", "before")
         limit = query.limit(10, 200, clamp=self.behaviour.clamp_limit)
         offset = query.number("offset", 0) or 0
@@ -430,13 +409,13 @@ class NylasStandIn:
             and (since is None or shown["created_at"] >= since)
             and (before is None or shown["created_at"] <= before)
         ]
-        return _Answer({"data": known[offset : offset + limit], "limit": limit, "offset": offset})
+        return Answer({"data": known[offset : offset + limit], "limit": limit, "offset": offset})
 
-    def _get_grant(self, call: _Call, box: Mailbox) -> _Answer:
+    def _get_grant(self, call: Call, box: Mailbox) -> Answer:
         query = call.query("expose_aliases")
-        return _Answer({"data": box.show_grant(aliases=bool(query.flag("expose_aliases")))})
+        return Answer({"data": box.show_grant(aliases=bool(query.flag("expose_aliases")))})
 
-    def _list_folders(self, call: _Call, box: Mailbox) -> _Answer:
+    def _list_folders(self, call: Call, box: Mailbox) -> Answer:
         query = call.query("limit", "page_token", "select")
         limit = query.limit(50, 200, clamp=self.behaviour.clamp_limit)
         bound = f"{box.grant_id}/folders"
@@ -446,13 +425,13 @@ class NylasStandIn:
         end = begin + limit
         return self._of(box, self._page(shown, bound, (end, 0) if end < len(folders) else None), listed=1, got=0)
 
-    def _get_folder(self, call: _Call, box: Mailbox, folder_id: str) -> _Answer:
+    def _get_folder(self, call: Call, box: Mailbox, folder_id: str) -> Answer:
         call.query()
         if folder_id not in box.folders:
-            raise _not_found("requested object not found")
+            raise not_found("requested object not found")
         return self._of(box, {"data": box.show_folder(box.folders[folder_id])})
 
-    def _list_messages(self, call: _Call, box: Mailbox) -> _Answer:
+    def _list_messages(self, call: Call, box: Mailbox) -> Answer:
         query = call.query(*MESSAGE_FILTERS, "limit", "page_token", "select", "fields")
         behaviour = self.behaviour
         limit = query.limit(50, 200, clamp=behaviour.clamp_limit)
@@ -474,7 +453,7 @@ class NylasStandIn:
         last = (page[-1].date, page[-1].number + behaviour.repeat_across_pages) if more else None
         return self._of(box, self._page(shown, bound, last), got=len(page), listed=1)
 
-    def _span(self, query: _Query, box: Mailbox) -> tuple[int | None, int | None]:
+    def _span(self, query: Query, box: Mailbox) -> tuple[int | None, int | None]:
         """The seconds that a date must lie between, both exclusive."""
         after, before = query.number("received_after"), query.number("received_before")
         if box.provider == "ews":  # whole days, inclusive (developer.nylas.com, search, 2026)
@@ -485,13 +464,13 @@ class NylasStandIn:
             before = None if before is None else before + 1
         return after, before
 
-    def _get_message(self, call: _Call, box: Mailbox, message_id: str) -> _Answer:
+    def _get_message(self, call: Call, box: Mailbox, message_id: str) -> Answer:
         query = call.query("fields", "select")
         fields = query.one_of("fields", FIELDS) or "standard"
         stored = _message(box, message_id)
         if stored.hidden:
             stored.hidden -= 1
-            raise _not_found("requested object not found")
+            raise not_found("requested object not found")
         return self._of(box, {"data": query.select(box.show(stored, fields=fields), SELECTABLE)})
 
     def _page(self, shown: list[Shown], bound: str, last: tuple[int, int] | None) -> Shown:
@@ -513,34 +492,34 @@ class NylasStandIn:
         except (ValueError, msgspec.MsgspecError):
             place = (0, 0)
         if not secrets.compare_digest(self._cursor(bound, place), token):
-            raise _invalid("invalid page_token")
+            raise invalid("invalid page_token")
         return place
 
-    def _answer_webhooks(self, call: _Call, rest: list[str]) -> _Answer:
+    def _answer_webhooks(self, call: Call, rest: list[str]) -> Answer:
         call.query()
         hooks = self.webhooks
         try:
             match (call.method, *rest):
                 case ("POST",):
-                    return _Answer({"data": self._create_webhook(call.json()).shown(secret=True)})
+                    return Answer({"data": self._create_webhook(call.json()).shown(secret=True)})
                 case ("GET",):
-                    return _Answer({"data": [known.shown() for known in hooks.registered.values()]})
+                    return Answer({"data": [known.shown() for known in hooks.registered.values()]})
                 case ("GET", webhook_id):
-                    return _Answer({"data": hooks.registered[webhook_id].shown()})
+                    return Answer({"data": hooks.registered[webhook_id].shown()})
                 case ("PUT", webhook_id):
-                    return _Answer({"data": hooks.change(webhook_id, **_settings(call.json())).shown()})
+                    return Answer({"data": hooks.change(webhook_id, **_settings(call.json())).shown()})
                 case ("DELETE", webhook_id):
                     hooks.remove(webhook_id)
-                    return _Answer({})
+                    return Answer({})
                 case ("POST", "rotate-secret", webhook_id):
-                    return _Answer({"data": hooks.rotate(webhook_id).shown(secret=True)})
+                    return Answer({"data": hooks.rotate(webhook_id).shown(secret=True)})
         except KeyError as error:
-            raise _not_found("requested object not found") from error
+            raise not_found("requested object not found") from error
         except ValueError as error:
-            raise _invalid(str(error)) from error
+            raise invalid(str(error)) from error
         except ChallengeFailed as error:
             raise Refusal(400, "70005", f"unable.verify.webhook_url : {error}") from error
-        raise _not_found("no such path")
+        raise not_found("no such path")
 
     def _create_webhook(self, asked: Shown) -> Webhook:
         settings = _settings(asked)
@@ -593,142 +572,16 @@ class NylasStandIn:
         self.webhooks.notify(f"grant.{what}", "/nylas/system", shown)
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What to send: an object, or bytes as they are."""
-
-    shown: Shown | bytes
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    async def send(self, send: Send, *, zipped: bool) -> None:
-        if isinstance(self.shown, bytes):
-            kind, body = b"application/octet-stream", self.shown
-        else:
-            kind = b"application/json"
-            body = msgspec.json.encode({"request_id": str(uuid.uuid4()), **self.shown})
-        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
-        if zipped and len(body) > 200:
-            body = gzip.compress(body, 1, mtime=0)
-            headers.append((b"content-encoding", b"gzip"))
-        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request, its path cut at the slashes before anything in it is decoded."""
-
-    method: str
-    path: tuple[str, ...]
-    query_string: str
-    authorization: str
-    takes_gzip: bool
-    body: bytes
-
-    @classmethod
-    async def read(cls, scope: Scope, receive: Receive) -> Self:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
-        headers = dict(scope["headers"])
-        return cls(
-            method=scope["method"],
-            path=tuple(unquote(part) for part in scope["raw_path"].decode("ascii").split("/")[1:]),
-            query_string=scope["query_string"].decode("ascii"),
-            authorization=headers.get(b"authorization", b"").decode("latin-1"),
-            takes_gzip=b"gzip" in headers.get(b"accept-encoding", b""),
-            body=body,
-        )
-
-    def query(self, *known: str) -> _Query:
-        """The query; a parameter that is not known here, or that comes twice, is refused."""
-        pairs = parse_qsl(self.query_string, keep_blank_values=True)
-        values = dict(pairs)
-        if unknown := values.keys() - set(known):
-            raise _invalid(f"unknown query parameter: {', '.join(sorted(unknown))}")
-        if len(values) < len(pairs):
-            raise _invalid("a query parameter was given more than once")
-        return _Query(values)
-
-    def json(self) -> Shown:
-        try:
-            return msgspec.json.decode(self.body, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise _invalid("error parsing request body") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """The parameters of a request, each read as what it must be."""
-
-    values: dict[str, str]
-
-    def text(self, name: str) -> str | None:
-        return self.values.get(name)
-
-    def number(self, name: str, default: int | None = None) -> int | None:
-        written = self.values.get(name)
-        if written is None:
-            return default
-        if not (written.isascii() and written.isdigit()):
-            raise _invalid(f"{name} must be a whole number")
-        return int(written)
-
-    def limit(self, default: int, most: int, *, clamp: bool) -> int:
-        limit = self.number("limit", default) or 0
-        if limit < 1 or (limit > most and not clamp):
-            raise _invalid(f"limit must be from 1 to {most}")
-        return min(limit, most)
-
-    def flag(self, name: str) -> bool | None:
-        written = self.one_of(name, ("true", "false", "True", "False"))
-        return None if written is None else written.lower() == "true"
-
-    def one_of(self, name: str, allowed: Collection[str]) -> str | None:
-        written = self.values.get(name)
-        if written is not None and written not in allowed:
-            raise _invalid(f"{name} must be one of {', '.join(allowed)}")
-        return written
-
-    def addresses(self, name: str, most: int | None = None) -> set[str] | None:
-        written = self.values.get(name)
-        if written is None:
-            return None
-        addresses = {part.strip().lower() for part in written.split(",")}
-        if most is not None and len(addresses) > most:
-            raise _invalid(f"{name} takes at most {most} addresses")
-        return addresses
-
-    def select(self, shown: Shown, known: Collection[str] | None) -> Shown:
-        """Only the fields asked for, if any were."""
-        written = self.values.get("select")
-        if written is None:
-            return shown
-        wanted = written.split(",")
-        if known is not None and (unknown := set(wanted) - set(known)):
-            raise _invalid(f"unknown fields in select: {', '.join(sorted(unknown))}")
-        return {name: value for name, value in shown.items() if name in wanted}
-
-    def bound(self) -> str:
-        """What a page token is bound to: everything but the page and its size."""
-        return repr(sorted((k, v) for k, v in self.values.items() if k not in ("page_token", "limit")))
-
-
-def _filters(query: _Query, box: Mailbox) -> list[Callable[[Stored], bool]]:
+def _filters(query: Query, box: Mailbox) -> list[Callable[[Stored], bool]]:
     """What a message must fit, besides its date."""
     asked = query.values.keys()
     if box.provider == "microsoft" and all(asked & group for group in TOGETHER_NEVER):
-        raise _invalid("these filters cannot be combined on Microsoft")
+        raise invalid("these filters cannot be combined on Microsoft")
     fits: list[Callable[[Stored], bool]] = []
     folder, thread, subject = query.text("in"), query.text("thread_id"), query.text("subject")
     if folder is not None:
         if folder not in box.folders:
-            raise _invalid("in must be the id of a folder")
+            raise invalid("in must be the id of a folder")
         fits.append(lambda stored: folder in stored.folders)
     if thread is not None:
         fits.append(lambda stored: stored.fixed["thread_id"] == thread)
@@ -756,17 +609,17 @@ def _names(stored: Stored, places: tuple[str, ...], addresses: set[str]) -> bool
 
 def _message(box: Mailbox, message_id: str) -> Stored:
     if message_id not in box.messages:
-        raise _not_found("requested object not found")
+        raise not_found("requested object not found")
     return box.messages[message_id]
 
 
-def _attachment(call: _Call, box: Mailbox, attachment_id: str) -> tuple[Shown, bytes]:
+def _attachment(call: Call, box: Mailbox, attachment_id: str) -> tuple[Shown, bytes]:
     message_id = call.query("message_id").text("message_id")
     if not message_id:
-        raise _invalid("message_id is required")
+        raise invalid("message_id is required")
     files = _message(box, message_id).files
     if attachment_id not in files:
-        raise _not_found("requested object not found")
+        raise not_found("requested object not found")
     return files[attachment_id]
 
 
@@ -785,11 +638,3 @@ def _settings(asked: Shown) -> Shown:
     if unknown := asked.keys() - SETTINGS.keys():
         raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}")
     return {SETTINGS[name]: value for name, value in asked.items()}
-
-
-def _invalid(message: str) -> Refusal:
-    return Refusal(400, "invalid_request_error", message)
-
-
-def _not_found(message: str) -> Refusal:
-    return Refusal(404, "not_found_error", message)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,6 @@ from sandbox.azurite import Azurite, AzuriteError
 PACKAGE = Path(sandbox.azurite.__file__).parent
 
 
-@pytest.fixture(scope="module")
-def azurite() -> Iterator[Azurite]:
-    with Azurite() as running:
-        yield running
-
-
 def alive(pid: int) -> bool:
     """Whether a process that is not our child runs; one that only waits to be reaped does not."""
     try:
@@ -36,11 +29,11 @@ def alive(pid: int) -> bool:
 
 def test_queues_and_tables_answer_behind_the_connection_string(azurite: Azurite) -> None:
     with QueueServiceClient.from_connection_string(azurite.connection_string) as queues:
-        queues.create_queue("first")
-        assert [queue.name for queue in queues.list_queues()] == ["first"]
+        queues.create_queue("anything")
+        assert "anything" in [queue.name for queue in queues.list_queues()]
     with TableServiceClient.from_connection_string(azurite.connection_string) as tables:
-        tables.create_table("first")
-        assert [table.name for table in tables.list_tables()] == ["first"]
+        tables.create_table("anything")
+        assert "anything" in [table.name for table in tables.list_tables()]
 
 
 def test_the_connection_string_names_all_three_endpoints_on_this_machine(azurite: Azurite) -> None:

@@ -39,12 +39,6 @@ from sandbox.host import (
 APPS = Path(__file__).parent / "apps"
 
 
-@pytest.fixture(scope="module")
-def azurite() -> Iterator[Azurite]:
-    with Azurite() as running:
-        yield running
-
-
 def soon(what: Callable[[], Any], *, within: float = 8.0) -> Any:
     """The first true answer of this; an assertion fails when there is none in time."""
     deadline = time.monotonic() + within
@@ -655,12 +649,12 @@ def test_a_function_in_error_is_reported_while_others_run(
 
 QUEUE_APP = """
 import time
-import local_only
+import mapping
 
 
 @app.queue_trigger(arg_name="msg", queue_name="{queue}", connection="AzureWebJobsStorage")
 def work(msg: func.QueueMessage) -> None:
-    print("began", local_only.NAME, flush=True)
+    print("began", mapping.NAME, flush=True)
     time.sleep(float(msg.get_body()))
     print("ended", flush=True)
 
@@ -673,9 +667,9 @@ def hello(req: func.HttpRequest) -> str:
 
 
 def queue_app(folder: Path, queue: str) -> None:
-    """An app whose messages say for how long they are worked on."""
+    """An app whose messages say for how long they are worked on; it has a module named as one of ours."""
     write_app(folder, QUEUE_APP.format(queue=queue))
-    (folder / "local_only.py").write_text("NAME = 'ours'\n")
+    (folder / "mapping.py").write_text("NAME = 'ours'\n")
 
 
 def test_a_process_reads_a_settings_file_and_lets_running_functions_end(azurite: Azurite, tmp_path: Path) -> None:

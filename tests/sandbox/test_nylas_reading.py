@@ -113,6 +113,12 @@ def test_other_paths_are_not_found(nylas: NylasStandIn, api: Client, path: str) 
     assert api.refused(path.format(g=grant)) == (404, "not_found_error")
 
 
+def test_mailboxes_are_only_read_here(nylas: NylasStandIn, server: Server) -> None:
+    grant = nylas.connect("ida@fjordlight.example", "google")
+    url = f"{server.url}/v3/grants/{grant}/messages"
+    assert requests.post(url, headers={"Authorization": f"Bearer {KEY}"}, timeout=5).status_code == 405
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -1,6 +1,6 @@
 """Azurite, the storage emulator, as one object: started on free ports, stopped and cleaned up by process id.
 
-Responsible for the emulator's process, its folder and its connection string. Which version runs is
+Responsible for the emulator's process, its folder and the connection strings of its accounts. Which version runs is
 package.json's business, what is stored in it everybody else's.
 """
 
@@ -23,7 +23,7 @@ from typing import Self
 _PACKAGE = Path(__file__).parent
 _SCRIPT = _PACKAGE / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _INSTALL = f"npm ci --prefix {_PACKAGE.name}"
-_ACCOUNT = "devstoreaccount1"
+_ACCOUNT = "devstoreaccount"
 _LISTENING = re.compile(r"Azurite (Blob|Queue|Table) service is successfully listening at (http://\S+)")
 _SERVICES = ("Blob", "Queue", "Table")
 
@@ -43,22 +43,35 @@ class AzuriteError(RuntimeError):
 
 
 class Azurite:
-    """Blob, queue and table services on free ports of 127.0.0.1, in a temporary folder unless one is given."""
+    """Blob, queue and table services on free ports of 127.0.0.1, in a temporary folder unless one is given.
 
-    def __init__(self, folder: Path | None = None, *, start_timeout: float = 60.0) -> None:
+    Several accounts share nothing but the process: each has queues and tables of its own, whatever their names.
+    """
+
+    def __init__(self, folder: Path | None = None, *, accounts: int = 1, start_timeout: float = 60.0) -> None:
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="azurite-"))
-        # A key made on the spot: no well-known one has to stand in the repository.
-        self._key = base64.b64encode(secrets.token_bytes(64)).decode()
+        # Keys made on the spot: no well-known one has to stand in the repository.
+        self._keys = {
+            f"{_ACCOUNT}{number}": base64.b64encode(secrets.token_bytes(64)).decode()
+            for number in range(1, accounts + 1)
+        }
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self.connection_string = ""
+        self.connection_strings: tuple[str, ...] = ()
+        """One for each account."""
         try:
             self._process = self._launch()
-            self.connection_string = self._await_endpoints(time.monotonic() + start_timeout)
+            endpoints = self._await_endpoints(time.monotonic() + start_timeout)
+            self.connection_strings = tuple(self._connection_string(account, endpoints) for account in self._keys)
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def connection_string(self) -> str:
+        """That of the first account."""
+        return self.connection_strings[0]
 
     @property
     def pid(self) -> int:
@@ -104,7 +117,8 @@ class Azurite:
             # Idle connections are kept: a client's pool then never meets one that is just being closed.
             command += [f"--{service}Port", "0", f"--{service}KeepAliveTimeout", "600"]
         command += ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
-        env = {**os.environ, "AZURITE_ACCOUNTS": f"{_ACCOUNT}:{self._key}", "NODE_ENV": "production"}
+        accounts = ";".join(f"{account}:{key}" for account, key in self._keys.items())
+        env = {**os.environ, "AZURITE_ACCOUNTS": accounts, "NODE_ENV": "production"}
         env["AZURITE_TEMPORARY_FOLDER"] = str(self.folder) if self._own_folder else ""
         process = subprocess.Popen(
             command,
@@ -125,7 +139,7 @@ class Azurite:
                 self._lines.put(line)
         self._lines.put(None)
 
-    def _await_endpoints(self, deadline: float) -> str:
+    def _await_endpoints(self, deadline: float) -> dict[str, str]:
         endpoints: dict[str, str] = {}
         said: list[str] = []
         while len(endpoints) < len(_SERVICES):
@@ -138,6 +152,9 @@ class Azurite:
             said.append(line)
             if found := _LISTENING.search(line):
                 endpoints[found[1]] = found[2].rstrip("/")
-        parts = ["DefaultEndpointsProtocol=http", f"AccountName={_ACCOUNT}", f"AccountKey={self._key}"]
-        parts += [f"{service}Endpoint={endpoints[service]}/{_ACCOUNT}" for service in _SERVICES]
+        return endpoints
+
+    def _connection_string(self, account: str, endpoints: dict[str, str]) -> str:
+        parts = ["DefaultEndpointsProtocol=http", f"AccountName={account}", f"AccountKey={self._keys[account]}"]
+        parts += [f"{service}Endpoint={endpoints[service]}/{account}" for service in _SERVICES]
         return ";".join(parts) + ";"

@@ -55,8 +55,9 @@ class World:
         settings: Mapping[str, str | None] | None = None,
         dataverse: DataverseStandIn | None = None,
         nylas: NylasStandIn | None = None,
-        azurite: Azurite | None = None,
+        storage: str | None = None,
         visibility: float | None = None,
+        max_poll: float | None = None,
         timers: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -71,15 +72,17 @@ class World:
         }
         self._app = app
         self._overrides = dict(settings or {})
-        self._given_azurite = azurite
         self._visibility = visibility
+        self._max_poll = max_poll
         self._timers = timers
         self._progress = progress
         self._stack = ExitStack()
         self._secret = secrets.token_urlsafe(15)
         self.webhook: Webhook
         self.servers: dict[str, Server] = {}
-        self.azurite: Azurite
+        self.storage = storage or ""
+        """The connection string of its storage account, which only one world may use; an emulator of its own if none
+        is given."""
         self.host: HostProcess
 
     def __enter__(self) -> Self:
@@ -104,7 +107,8 @@ class World:
         for name, app in self.faults.items():
             self.servers[name] = enter(Server(app, certificate=certificate))
         self._progress("stand-ins for Nylas, Entra and Dataverse answer over TLS")
-        self.azurite = self._given_azurite or enter(Azurite())
+        if not self.storage:
+            self.storage = enter(Azurite()).connection_string
         self._progress("Azurite holds queues and tables")
         self.host = enter(self.another_host())
         self._progress(f"the function app runs: {', '.join(sorted(self.host.functions()))}")
@@ -116,12 +120,12 @@ class World:
     def another_host(self, **settings: str | None) -> HostProcess:
         """A further instance of the app on the same storage; to be started by the caller."""
         env = {**self.settings(), **settings}
-        return HostProcess(self._app, env, visibility=self._visibility, timers=self._timers)
+        return HostProcess(self._app, env, visibility=self._visibility, max_poll=self._max_poll, timers=self._timers)
 
     def settings(self) -> dict[str, str | None]:
         """The app's settings in this world; None takes one away that the machine may have set."""
         return {
-            "AzureWebJobsStorage": self.azurite.connection_string,
+            "AzureWebJobsStorage": self.storage,
             "NYLAS_API_KEY": self.nylas.api_key,
             "NYLAS_API_URI": self.servers["nylas"].url,
             "NYLAS_WEBHOOK_SECRET": self._secret,

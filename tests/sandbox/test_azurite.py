@@ -44,6 +44,20 @@ def test_the_connection_string_names_all_three_endpoints_on_this_machine(azurite
     assert len({parts[f"{service}Endpoint"] for service in ("Blob", "Queue", "Table")}) == 3
 
 
+def test_its_accounts_keep_queues_and_tables_of_the_same_name_apart() -> None:
+    with Azurite(accounts=3) as running:
+        assert running.connection_string == running.connection_strings[0]
+        for connection_string in running.connection_strings:
+            with QueueServiceClient.from_connection_string(connection_string) as queues:
+                queues.create_queue("shared").send_message(connection_string)
+            with TableServiceClient.from_connection_string(connection_string) as tables:
+                tables.create_table("shared").create_entity({"PartitionKey": "a", "RowKey": "a"})
+        for connection_string in running.connection_strings:
+            with QueueServiceClient.from_connection_string(connection_string) as queues:
+                (message,) = queues.get_queue_client("shared").receive_messages()
+            assert message.content == connection_string
+
+
 def test_a_second_one_shares_nothing_and_leaves_nothing(azurite: Azurite) -> None:
     other = Azurite()
     pid, folder = other.pid, other.folder

@@ -1,0 +1,64 @@
+"""The documents say what is so: commands that exist, files that exist, events that exist, nothing of any one machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailsync.telemetry import EVENTS
+from mapping.tracking import parse_rules
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_command_named_in_a_document_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)`", document.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {one or other for one, other in named} <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_inside_the_repository_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
+    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
+
+
+def test_the_log_reference_names_every_event() -> None:
+    reference = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+    assert [event for event in EVENTS if f"`{event}`" not in reference] == []
+
+
+def test_the_shipped_policy_is_the_default_that_the_documents_promise() -> None:
+    rules = parse_rules((ROOT / "tracking.toml").read_text(encoding="utf-8"), "tracking.toml")
+    assert rules == parse_rules("", "empty"), "the shipped file spells out the defaults"
+
+
+def test_no_path_of_a_machine_and_no_secret_is_committed() -> None:
+    """Azurite's well-known key is public; it is spelled out once, where the short connection string is expanded."""
+    found = subprocess.run(
+        [
+            "git",
+            "grep",
+            "-lE",
+            r"(/work/|/home/[a-z]+/|/root/|/tmp/[a-z]|AccountKey=[A-Za-z0-9+/]{40,})",
+            "--",
+            ".",
+            ":!tests/house",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.split() in ([], ["mailsync/settings.py"])

@@ -63,6 +63,10 @@ class TransientError(MailSyncError):
     """Try again later; nothing is wrong with the message. `retry_after` is in seconds when the vendor named it."""
 
 
+class ThrottledError(TransientError):
+    """Try again later, and ask for less: a limit was reached, not a fault met."""
+
+
 class ConfigurationError(MailSyncError):
     """A person must change a setting, a key or a role; the work waits meanwhile and is not lost."""
 

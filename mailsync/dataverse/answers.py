@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mailsync.errors import ConfigurationError, Evidence, MailSyncError, MessageError, Scope, TransientError
+from mailsync.errors import (
+    ConfigurationError,
+    Evidence,
+    MailSyncError,
+    MessageError,
+    Scope,
+    ThrottledError,
+    TransientError,
+)
 from mailsync.transport import Answer
 
 ROW_MISSING = "0x80040217"
@@ -71,7 +79,7 @@ def failure_of(answer: Answer) -> MailSyncError:
     evidence = evidence_of(answer)
     status, code = answer.status, evidence.code
     if status == 429 or code in SERVICE_PROTECTION:
-        return TransientError(
+        return ThrottledError(
             "Dataverse throttles this application user",
             reason="dataverse_throttled",
             scope=Scope.ORGANISATION,

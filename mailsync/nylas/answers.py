@@ -18,6 +18,7 @@ from mailsync.errors import (
     MessageError,
     MessageGoneError,
     Scope,
+    ThrottledError,
     TransientError,
 )
 from mailsync.transport import Answer
@@ -31,7 +32,7 @@ def failure_of(answer: Answer) -> MailSyncError:
     status = answer.status
     if status in {408, 429, 423} or status >= 500 or (status == 403 and _is_quota(answer)):
         throttled = status in {429, 403}
-        return TransientError(
+        return (ThrottledError if throttled else TransientError)(
             f"Nylas {'throttles' if throttled else 'or the mail provider behind it fails'} ({status})",
             reason="nylas_throttled" if throttled else "nylas_unavailable",
             scope=Scope.MAILBOX,

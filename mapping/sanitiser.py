@@ -72,7 +72,7 @@ _STYLES = (
 _SCHEMES = _words("callto cid http https mailto sms tel webcal")
 _STYLE_TRICKS = ("url(", "expression(", "javascript:", "vbscript:", "\\", "/*")
 _CUT_ENTITY = re.compile(r"&[#\w]{0,40}\Z")
-_STYLE_URL = re.compile(r"""url\(\s*(?:"[^"]*"|'[^']*'|[^"'()]*)\s*\)""", re.IGNORECASE)
+_STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).
 _DATA = re.compile(r"[\x00-\x20]*" + r"[\x00-\x20]*".join("data:"), re.IGNORECASE)
 _PICTURE = re.compile(r"\s*data:image/(?!svg)[a-z0-9.+-]+[;,]", re.IGNORECASE)

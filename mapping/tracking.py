@@ -52,6 +52,9 @@ class PolicyError(ValueError):
     """The policy file cannot be used; the message holds every problem with its line."""
 
 
+_MOST_LABELS = 127
+"""Of a domain name (RFC 1035, 255 octets)."""
+
 _DRAFT = Skip("draft", "The message is a draft.")
 _JUNK = Skip("junk", "The message lies in the junk folder.")
 _TRASH = Skip("trash", "The message lies in the trash.")
@@ -84,7 +87,9 @@ def judge_people(
 
 
 def _denied(message: Message, rules: TrackingRules) -> Skip | None:
-    people = people_of(message) if rules.deny_addresses or rules.deny_domains else ()
+    if not (rules.deny_addresses or rules.deny_domains):
+        return None
+    people = {address for one in message.participants() if (address := normalise(one.email))}
     if not rules.deny_addresses.isdisjoint(people):
         return _DENY_ADDRESS
     if any(_in_domains(domain_of(address), rules.deny_domains) for address in people):
@@ -94,7 +99,7 @@ def _denied(message: Message, rules: TrackingRules) -> Skip | None:
 
 def _in_domains(domain: str, domains: frozenset[str]) -> bool:
     """True for a listed domain and everything below it."""
-    labels = domain.split(".")
+    labels = domain.split(".")[-_MOST_LABELS:]
     return any(".".join(labels[start:]) in domains for start in range(len(labels)))
 
 

@@ -161,7 +161,7 @@ class _Story:
 
     def journal(self) -> Counter[str]:
         """The app's own record of every message it saw: outcomes, and rules of those left out."""
-        with TableClient.from_connection_string(self.world.azurite.connection_string, "journal") as client:
+        with TableClient.from_connection_string(self.world.storage, "journal") as client:
             rows = [row for row in client.list_entities() if str(row["RowKey"]).startswith("m:")]
         return Counter(word for row in rows for word in ("seen", row["kind"], f"{row['kind']} {row['reason']}"))
 

@@ -55,6 +55,7 @@ class World:
         settings: Mapping[str, str | None] | None = None,
         dataverse: DataverseStandIn | None = None,
         nylas: NylasStandIn | None = None,
+        azurite: Azurite | None = None,
         storage: str | None = None,
         visibility: float | None = None,
         max_poll: float | None = None,
@@ -72,6 +73,7 @@ class World:
         }
         self._app = app
         self._overrides = dict(settings or {})
+        self._given_azurite = azurite
         self._visibility = visibility
         self._max_poll = max_poll
         self._timers = timers
@@ -80,9 +82,9 @@ class World:
         self._secret = secrets.token_urlsafe(15)
         self.webhook: Webhook
         self.servers: dict[str, Server] = {}
+        self.azurite: Azurite
         self.storage = storage or ""
-        """The connection string of its storage account, which only one world may use; an emulator of its own if none
-        is given."""
+        """The connection string of its own account in Azurite: the first, unless another one is given."""
         self.host: HostProcess
 
     def __enter__(self) -> Self:
@@ -107,8 +109,8 @@ class World:
         for name, app in self.faults.items():
             self.servers[name] = enter(Server(app, certificate=certificate))
         self._progress("stand-ins for Nylas, Entra and Dataverse answer over TLS")
-        if not self.storage:
-            self.storage = enter(Azurite()).connection_string
+        self.azurite = self._given_azurite or enter(Azurite())
+        self.storage = self.storage or self.azurite.connection_string
         self._progress("Azurite holds queues and tables")
         self.host = enter(self.another_host())
         self._progress(f"the function app runs: {', '.join(sorted(self.host.functions()))}")

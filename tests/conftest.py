@@ -17,6 +17,7 @@ for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
-    """The storage emulator; each test uses queues, tables or grants of its own in it."""
-    with Azurite() as running:
+    """The storage emulator. In its first account each test uses queues, tables or grants of its own; the others are for
+    whole worlds, one each."""
+    with Azurite(accounts=8) as running:
         yield running

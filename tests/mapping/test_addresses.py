@@ -19,6 +19,8 @@ from mapping.addresses import domain_of, normalise, organisation_domains
         pytest.param("ann@con\x00toso.com", "ann@contoso.com", id="NUL inside"),
         pytest.param("o'neil@contoso.com", "o'neil@contoso.com", id="apostrophe inside stays"),
         pytest.param('"a@b"@contoso.com', '"a@b"@contoso.com', id="the last @ divides"),
+        pytest.param('"a@b"@MÜNCHEN.de', '"a@b"@xn--mnchen-3ya.de', id="the last @, before an international domain"),
+        pytest.param("x" * 2000 + "@contoso.com", None, id="pages of text"),
         pytest.param("ann@MÜNCHEN.de", "ann@xn--mnchen-3ya.de", id="international domain"),
         pytest.param("ann@xn--mnchen-3ya.de", "ann@xn--mnchen-3ya.de", id="international domain, encoded"),
         pytest.param("ann@☃☃..☃", "ann@☃☃..☃", id="no domain, kept as it is"),

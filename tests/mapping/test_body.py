@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mapping.body import LONGEST_BODY, LONGEST_DESCRIPTION, NOTE, Description, description_of, is_html
+from mapping.plain_text import laid_out
 from mapping.text import units_of
 from tests.mapping.active_content import active_content
 
@@ -80,6 +81,7 @@ def test_plain_text_is_recognised(text: str) -> None:
         ),
         pytest.param("javascript:alert(1)", "<div>javascript:alert(1)</div>", id="no other scheme is a link"),
         pytest.param("a\x00b\x07", "<div>ab</div>", id="control characters"),
+        pytest.param("\ufeffa", "<div>a</div>", id="a byte order mark"),
     ],
 )
 def test_plain_text_keeps_its_layout(body: str | None, expected: str) -> None:
@@ -161,6 +163,7 @@ def test_what_a_mail_shows_stays(html: str) -> None:
         pytest.param(
             '<p style="font-family:\\5B8B\\4F53">a</p>', '<p style="font-family:宋体">a</p>', id="a font's escape"
         ),
+        pytest.param('<img src="///x.org">', "<img>", id="a host that is none"),
         pytest.param("<p>a&#1;b</p>", "<p>ab</p>", id="control characters as references"),
     ],
 )
@@ -188,6 +191,24 @@ def test_a_long_body_is_cut_and_says_so(body: str) -> None:
     assert active_content(description.html) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "piece", "most"),
+    [
+        pytest.param("<p>a</p>" * 30_000, "<p>a</p>", 20_000, id="tags"),
+        pytest.param("<p>" + "a&amp; " * 60_000, "&amp;", 50_000, id="entities"),
+    ],
+)
+def test_of_very_many_marks_the_first_are_kept(body: str, piece: str, most: int) -> None:
+    description = description_of(body)
+    assert description.truncated
+    assert description.html.count(piece) == most
+
+
+def test_plain_text_fits_to_the_unit() -> None:
+    assert laid_out("xx", 13) == ("<div>xx</div>", True)
+    assert laid_out("xxx", 13) == ("<div></div>", False)
+
+
 def test_a_cut_never_shows_half_an_entity() -> None:
     for lead in range(8):
         html = description_of("<p>" + "x" * lead + "&lt; word " * 120_000).html.removesuffix("</p>" + NOTE)
@@ -209,8 +230,8 @@ HOSTILE = {
     "the same in odd quotes": "<p>" + "".join(f"<font a='>{n}'>" for n in range(2000)) + "</p>" + "<p>x" * 2000,
     "long formatting left open": "<p>" + f"<b title='{'x' * 20_000}'>" * 3 + "</p>" + "<p>x" * 5000,
     "nested tags": "<ul><li>" * 4000,
-    "attributes without end": "<p " + " ".join(f"a{n}=1" for n in range(100_000)) + ">x",
-    "the same with brackets": "<p " + "".join(f"=a{n}='>'" for n in range(100_000)) + ">x",
+    "attributes without end": "<p " + " ".join(f"a{n}=1" for n in range(250_000)) + ">x",
+    "the same with brackets": "<p " + "".join(f"=a{n}='>'" for n in range(250_000)) + ">x",
     "entities": "<p>" + "&" * 60_000,
     "link of brackets": "http://x.org/" + ")" * 200_000,
     "blanks": "<p>" + " " * 1_000_000 + "<",
@@ -227,6 +248,11 @@ def test_a_hostile_body_costs_no_more_than_a_moment(body: str) -> None:
     assert time.process_time() - before < 3
     assert units_of(description.html) <= LONGEST_DESCRIPTION
     assert active_content(description.html) == []
+
+
+def test_what_lies_beyond_the_longest_body_is_said_to_be_missing() -> None:
+    body = "<p>a</p><!--" + "x" * LONGEST_BODY + "--><p>b</p>"
+    assert description_of(body) == Description(f"<p>a</p>{NOTE}", truncated=True)
 
 
 def test_formatting_survives_the_bounds() -> None:

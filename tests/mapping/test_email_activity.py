@@ -19,6 +19,7 @@ from tests.mapping.mail import (
     CARL,
     CARL_ID,
     DORA,
+    DORA_ID,
     INBOX,
     MATCHES,
     ORGANISATION,
@@ -133,6 +134,11 @@ def test_a_foreign_address_in_the_sent_folder_stays_beside_the_user() -> None:
     }
 
 
+def test_a_contact_s_address_in_the_sent_folder_is_not_whom_the_mail_is_about() -> None:
+    row = email(message(from_=CARL, to=[DORA]), SENT).row()
+    assert row["regardingobjectid_contact_email@odata.bind"] == f"/contacts({DORA_ID})"
+
+
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
@@ -167,6 +173,7 @@ LONG = "x" * 240 + "@nowhere.z"
     [
         pytest.param([ANN, CARL], f"{ANN};{CARL}", id="semicolons between"),
         pytest.param([LONG, "y" + LONG[1:]], LONG, id="cut at an address"),
+        pytest.param([LONG, "y" + LONG[1:], CARL], LONG, id="no smaller one is taken from behind the cut"),
         pytest.param([LONG, "y" + LONG[2:]], f"{LONG};y{LONG[2:]}", id="500 units"),
         pytest.param(['"a;b"@x.org', CARL], CARL, id="an address with a semicolon would be two"),
         pytest.param([], None, id="nobody"),

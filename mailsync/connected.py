@@ -9,16 +9,29 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from mailsync.errors import (
+    ConfigurationError,
+    GrantError,
+    MailSyncError,
+    MessageError,
+    MessageGoneError,
+    Scope,
+    TransientError,
+)
 from mailsync.nylas.reader import Reader
 from mailsync.storage.mailboxes import Mailbox, Mailboxes
 from mapping.addresses import normalise, organisation_domains
 from mapping.matches import Organisation
+from mapping.message import Message
 
 SNAPSHOT_LIFE = 60.0
 """Seconds that the list of mailboxes is remembered."""
 FOLDERS_LIFE = 3600.0
 FOLDERS_PAUSE = 60.0
 """Seconds between two looks at a mailbox's folders, however many ids nobody knows turn up."""
+REFUSED_LIFE = 60.0
+"""Seconds that a grant found expired is not tried again."""
+VALID, DELETED = "valid", "deleted"
 ALIASES_LIFE = 24 * 3600
 """Seconds after which a mailbox's aliases are asked for again; Nylas doesn't say when they change."""
 
@@ -34,6 +47,12 @@ class _Snapshot:
 class _Folders:
     attributes: Mapping[str, frozenset[str]]
     read: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    error: GrantError
+    until: float
 
 
 class Connected:
@@ -54,6 +73,7 @@ class Connected:
         self._lock = threading.Lock()
         self._snapshot: _Snapshot | None = None
         self._folders: dict[str, _Folders] = {}
+        self._refused: dict[str, _Refused] = {}
 
     def mailbox(self, grant: str) -> Mailbox:
         """One mailbox with its aliases; asks Nylas only for one not heard of before."""
@@ -61,6 +81,76 @@ class Connected:
         if known is not None and known.aliases_read is not None:
             return known
         return self.refreshed(grant)
+
+    def provider_of(self, grant: str) -> str:
+        """The provider of a mailbox as last heard, without asking anybody; empty for one not heard of."""
+        known = self._snapshot.mailboxes.get(grant) if self._snapshot is not None else None
+        return known.provider if known is not None else ""
+
+    def is_anothers_mailbox(self, address: str, grant: str) -> bool:
+        """Whether an address is that of a connected mailbox that works and is not this one."""
+        mailboxes = self._current().mailboxes
+        here = mailboxes.get(grant)
+        if here is not None and address in _addresses(here):
+            return False
+        return any(
+            address in _addresses(one) for one in mailboxes.values() if one.status == VALID and one.grant != grant
+        )
+
+    def last_proven(self, mailbox: Mailbox) -> int | None:
+        """How far the same mailbox was swept under an earlier grant."""
+        address = normalise(mailbox.email)
+        points = [
+            one.watermark
+            for one in self._mailboxes.all()
+            if one.grant != mailbox.grant and one.watermark is not None and normalise(one.email) == address
+        ]
+        return max(points, default=None)
+
+    def message(self, grant: str, message: str) -> Message:
+        """One message from Nylas; where the mailbox itself is the trouble, the error says so.
+
+        Raises GrantError when its owner must sign in again, MessageError when the mailbox is disconnected,
+        ConfigurationError when it is our key that Nylas refuses.
+        """
+        refused = self._refused.get(grant)
+        if refused is not None and refused.until > self._clock():
+            raise refused.error
+        try:
+            return self._reader.message(grant, message)
+        except GrantError as error:
+            raise self._why_refused(grant, error) from error
+        except MessageGoneError as error:
+            if self._status_of(grant) == DELETED:
+                raise _disconnected() from error
+            raise
+
+    def _why_refused(self, grant: str, error: GrantError) -> MailSyncError:
+        """A 401 tells neither an expired grant from a wrong key, nor a deleted one: ask for the grant, once."""
+        try:
+            details = self._reader.grant(grant)
+        except GrantError:
+            return ConfigurationError(
+                "Nylas refuses our key; check NYLAS_API_KEY and the region in NYLAS_API_URI",
+                reason="nylas_key",
+                scope=Scope.ORGANISATION,
+                evidence=error.evidence,
+            )
+        except MessageGoneError:
+            self._mailboxes.note_status(grant, DELETED, expired=None)
+            return _disconnected()
+        if details.grant_status == VALID and error.reason == "grant_refused":
+            return TransientError(
+                "Nylas refused a grant that it calls valid", reason="grant_refused_once", scope=Scope.MAILBOX
+            )
+        now = self._clock()
+        self._mailboxes.note_status(grant, details.grant_status or "invalid", expired=int(now))
+        self._refused[grant] = _Refused(error, now + REFUSED_LIFE)
+        return error
+
+    def _status_of(self, grant: str) -> str:
+        known = self._mailboxes.get(grant)
+        return known.status if known is not None else ""
 
     def organisation(self) -> Organisation:
         """What makes an address ours."""
@@ -91,6 +181,7 @@ class Connected:
         aliases = tuple(sorted({alias for one in details.email_aliases or () if (alias := normalise(one))}))
         self._mailboxes.note_listed(mailbox)
         self._mailboxes.note_aliases(grant, aliases, now)
+        self._refused.pop(grant, None)
         with self._lock:
             self._snapshot = None
         return replace(mailbox, aliases=aliases, aliases_read=now)
@@ -106,11 +197,19 @@ class Connected:
 
     def _taken(self) -> _Snapshot:
         mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
-        addresses = frozenset(
-            address
-            for mailbox in mailboxes.values()
-            for one in (mailbox.email, *mailbox.aliases)
-            if (address := normalise(one)) is not None
-        )
+        addresses = frozenset().union(*(_addresses(mailbox) for mailbox in mailboxes.values()))
         domains = self._own_domains if self._own_domains is not None else organisation_domains(addresses)
         return _Snapshot(mailboxes, Organisation(mailboxes=addresses, domains=domains), self._clock())
+
+
+def _addresses(mailbox: Mailbox) -> frozenset[str]:
+    written = (normalise(one) for one in (mailbox.email, *mailbox.aliases))
+    return frozenset(address for address in written if address is not None)
+
+
+def _disconnected() -> MessageError:
+    return MessageError(
+        "the mailbox was disconnected before this message was read; connect it again, then replay",
+        reason="mailbox_disconnected",
+        scope=Scope.MAILBOX,
+    )

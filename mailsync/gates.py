@@ -23,6 +23,11 @@ LONGEST_CLOSED = 120.0
 PATIENCE = 10.0
 """Seconds a caller waits for its turn before its item goes back to the queue."""
 MOST_GATES = 10_000
+MAILBOX_CONCURRENCY = 4
+"""Requests at once for one mailbox: Microsoft's own limit, and enough for every other provider (Nylas' page on rate
+limits, read 2026-11)."""
+GOOGLE_UNITS = 6000.0
+"""Gmail's quota units a minute for one user, of projects made since 2026-05 (Google's quota page, read 2026-11)."""
 
 
 class Pace:
@@ -59,8 +64,10 @@ class Gate:
         scope: Scope,
         concurrency: int | None = None,
         pace: Pace | None = None,
+        failures_to_close: int = FAILURES_TO_CLOSE,
     ) -> None:
         self.name = name
+        self._failures_to_close = failures_to_close
         self._clock = clock
         self._scope = scope
         self._pace = pace
@@ -127,10 +134,12 @@ class Gate:
     def _leave(self, began: int, trouble: TransientError | None) -> None:
         with self._turn:
             self._inside -= 1
+            if trouble is not None and trouble.scope is not self._scope:
+                trouble = None  # somebody else's gate minds that
             if trouble is not None:
                 self._failures += 1
                 is_probe = self._probing and began == self._closings
-                if is_probe or isinstance(trouble, ThrottledError) or self._failures >= FAILURES_TO_CLOSE:
+                if is_probe or isinstance(trouble, ThrottledError) or self._failures >= self._failures_to_close:
                     self._close(trouble.retry_after)
             elif began == self._closings:
                 # an answer to a call made before the gate closed says nothing about now
@@ -155,21 +164,34 @@ class Gate:
         )
 
 
-class Gates:
+class MailboxGates:
     """A gate for each mailbox, made when first needed; the one longest unused is forgotten first."""
 
-    def __init__(self, make: Callable[[str], Gate]) -> None:
-        self._make = make
-        self._gates: OrderedDict[str, Gate] = OrderedDict()
+    def __init__(self, *, provider_of: Callable[[str], str], clock: Callable[[], float], instances: int) -> None:
+        self._provider_of = provider_of
+        self._clock = clock
+        self._instances = instances
+        self._gates: OrderedDict[tuple[str, str], Gate] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, key: str) -> Gate:
+    def of(self, grant: str) -> Gate:
         """The gate of one mailbox."""
+        key = (grant, self._provider_of(grant))
         with self._lock:
             gate = self._gates.get(key)
             if gate is None:
-                gate = self._gates[key] = self._make(key)
+                gate = self._gates[key] = self._made(key[1])
                 if len(self._gates) > MOST_GATES:
                     self._gates.popitem(last=False)
             self._gates.move_to_end(key)
             return gate
+
+    def _made(self, provider: str) -> Gate:
+        paced = provider == "google"
+        return Gate(
+            "mailbox",
+            clock=self._clock,
+            scope=Scope.MAILBOX,
+            concurrency=max(1, MAILBOX_CONCURRENCY // self._instances),
+            pace=Pace(GOOGLE_UNITS / self._instances, clock=self._clock) if paced else None,
+        )

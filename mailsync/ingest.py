@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from mailsync.errors import MailSyncError
 from mailsync.nylas.notification import (
+    DELETED_TYPE,
     ENDED_TYPES,
     LARGEST_BODY,
     MESSAGE_TYPES,
@@ -22,7 +23,7 @@ from mailsync.nylas.notification import (
     notification_of,
 )
 from mailsync.nylas.signature import is_signed
-from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
+from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem
 from mailsync.telemetry import emit
 
 LONGEST_CHALLENGE = 2048
@@ -84,6 +85,15 @@ def item_of(notification: Notification, *, now: int, traceparent: str | None = N
             first_seen=now,
             date=notification.date,
             folders=notification.folders,
+            notification=notification.id,
+            traceparent=traceparent,
+        )
+    if notification.family == DELETED_TYPE:
+        return DeletedItem(
+            grant=notification.grant,
+            message=notification.message,
+            source=notification.family,
+            first_seen=now,
             notification=notification.id,
             traceparent=traceparent,
         )

@@ -89,6 +89,8 @@ class Settings:
     tracking_policy: str
     adopt_existing: bool
     nylas_id_column: str | None
+    dataverse_concurrency: int
+    instance_count: int
     authority_host: str | None
     ca_bundle: str | None
 
@@ -109,6 +111,8 @@ class Settings:
             tracking_policy=reading.optional("TRACKING_POLICY", _text, "tracking.toml"),
             adopt_existing=reading.optional("ADOPT_EXISTING", _truth, True),
             nylas_id_column=reading.optional("DATAVERSE_NYLAS_ID_COLUMN", _column, None),
+            dataverse_concurrency=reading.optional("DATAVERSE_CONCURRENCY", _between(1, 52), 24),
+            instance_count=reading.optional("INSTANCE_COUNT", _between(1, 1000), 1),
             authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
             ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
         )

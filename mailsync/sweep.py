@@ -7,8 +7,9 @@ moves. One item is one window; one sweep of a mailbox runs at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from mailsync.connected import ALIASES_LIFE, Connected
+from mailsync.connected import ALIASES_LIFE, VALID, Connected
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
@@ -28,8 +29,10 @@ RESTARTS = 3
 """How often a window whose page cursor fails is listed from its start before it counts as trouble."""
 EWS_PAUSE = 3600
 """EWS lists by the day, so each window is a day or two long: it is swept hourly."""
+WIDE_EVERY = 6 * 3600
+WIDE_SPAN = 3 * 24 * 3600
+"""Seconds: now and then a window reaches this far back, for mail that is dated days before it arrived."""
 EWS = "ews"
-VALID = "valid"
 
 Send = Callable[..., None]
 
@@ -110,31 +113,55 @@ class MailboxSweeper:
 
     def _work_through(self, item: SweepItem, lease: Lease, now: int) -> None:
         mailbox = lease.mailbox
+        self._enqueue_waiting(mailbox, now)
         floor = first_window_start(connected=mailbox.connected, since=self._sync_since())
-        window = self._window(item, mailbox, floor, now)
+        if mailbox.watermark is None and (proven := self._connected.last_proven(mailbox)) is not None:
+            floor = min(floor, proven)  # the same mailbox under a new grant goes on where it was
+        wide = now - (mailbox.swept_wide or floor) >= WIDE_EVERY
+        window = self._window(item, mailbox, floor, now, wide=wide)
         found, rest = self._listed(item, window, floor)
         if rest is not None:
             self._mailboxes.release(lease)
             self._send(_continued(item, rest, now))
             return
-        if not self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock())):
+        if not self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=wide):
             emit("sweep_dropped", grant=item.grant, source=item.source)
             return
         emit("sweep_window_done", grant=item.grant, after=window.after, before=window.before, **found)
         if window.proves < now - self._overlap:
             self._send(SweepItem(grant=item.grant, source=item.source, first_seen=now))
 
-    def _window(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int) -> Window:
+    def _enqueue_waiting(self, mailbox: Mailbox, now: int) -> None:
+        """Messages that left the queue while the grant was expired go back on it."""
+        if not mailbox.has_waiting:
+            return
+        self._mailboxes.note_waiting(mailbox.grant, waiting=False)
+        for entry in self._journal.waiting_for_grant(mailbox.grant):
+            self._send(
+                MessageItem(
+                    grant=entry.grant,
+                    message=entry.message,
+                    source="renewed",
+                    first_seen=entry.first_seen,
+                    date=entry.date,
+                    folders=entry.folders,
+                    notification=entry.notification,
+                )
+            )
+        emit("grant_recorded", grant=mailbox.grant, what="renewed", at=now)
+
+    def _window(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int, *, wide: bool) -> Window:
         if item.after is not None and item.before is not None and item.proves is not None:
             return Window(after=item.after, before=item.before, proves=item.proves)
         watermark = mailbox.watermark if mailbox.watermark is not None else floor
-        return next_window(
+        window = next_window(
             watermark,
             now=now,
             overlap=self._overlap,
             floor=floor - 1,  # received_after may exclude its own second
             whole_days=mailbox.provider == EWS,
         )
+        return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN))) if wide else window
 
     def _listed(self, item: SweepItem, window: Window, floor: int) -> tuple[dict[str, int], Window | None]:
         """Counts of what the window held, and what is left of it when the time budget was spent."""

@@ -16,11 +16,15 @@ Event = Literal[
     "email_written",  # a completed email stands in Dataverse
     "email_already_there",  # the same email stood there already, by our own id
     "email_adopted",  # something else had put it there; left as it is
+    "email_removed",  # it stood in Dataverse once and somebody removed it; it stays gone
+    "email_linked",  # a reply written before its parent was linked to it, or Dataverse refused the link
     "message_known",  # the journal knows the message as done; nothing was read
     "message_skipped",  # a rule of the policy, or a folder, keeps it out
     "message_gone",  # deleted from the mailbox before it could be read
     "item_deferred",  # trouble elsewhere; the item is back on the queue with a delay
     "item_put_aside",  # can't be done as it is; kept in the table `aside`
+    "item_revived",  # it crashed the process; one more life, alone and later
+    "writing_stopped",  # too many were put aside: a wrong setting or deployment, not so many bad messages
     "sweep_started",  # the timer enqueued one sweep for each valid grant
     "sweep_window_done",  # one window of a mailbox was listed to its end
     "sweep_dropped",  # another sweep of the same mailbox is at work
@@ -28,8 +32,8 @@ Event = Literal[
 ]
 
 _QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
-_LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable"})
-_WARNING: frozenset[Event] = frozenset({"item_deferred", "notification_refused"})
+_LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable", "writing_stopped"})
+_WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused"})
 
 EVENTS: tuple[str, ...] = get_args(Event)
 log = logging.getLogger("mailsync")

@@ -1,7 +1,8 @@
 """What happens to an item whose work failed: back to its queue with a delay, or aside with its reason.
 
 A handler raises only when the item can't be sent back either; the host then shows it again after host.json's
-visibilityTimeout. So a dequeue count means a crash, and a delay never ends in the poison queue.
+visibilityTimeout. So a dequeue count means a crash, and a delay never ends in the poison queue. The table of all
+failures, who acts and what happens, is docs/failures.md.
 """
 
 from __future__ import annotations
@@ -16,16 +17,23 @@ from typing import Any, Protocol
 
 import msgspec
 
-from mailsync.errors import MailSyncError, MessageError, MessageGoneError, TransientError
+from mailsync.alone import Alone
+from mailsync.brake import PAUSE, Brake
+from mailsync.errors import GrantError, MailSyncError, MessageError, MessageGoneError, Scope, TransientError
 from mailsync.outcome import Kind
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
-from mailsync.storage.envelope import Item, MessageItem, SweepItem, decode
-from mailsync.storage.journal import Entry, Journal
+from mailsync.storage.envelope import DeletedItem, Item, MessageItem, SweepItem, decode
+from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
+from mailsync.storage.mailboxes import Mailboxes
 from mailsync.telemetry import emit
 
 GONE_AFTER = 8
 """Attempts at a message Nylas doesn't find, about three minutes, before it counts as deleted."""
+REVIVED_AFTER = 60.0
+"""Seconds before an item that crashed the process gets its one more life."""
+SECOND_CHANCES = 3
+"""Attempts at a message that Dataverse refuses while the brake is on: then it is put aside after all."""
 TIMER = "timer"
 
 Works = Mapping[type[Item], Callable[[Any], object]]
@@ -44,13 +52,23 @@ class Handling:
     """Runs the work of one queue item and deals with its failure."""
 
     def __init__(
-        self, *, send: Send, aside: Aside, journal: Journal, clock: Callable[[], float], random: Random
+        self,
+        *,
+        send: Send,
+        aside: Aside,
+        journal: Journal,
+        mailboxes: Mailboxes,
+        clock: Callable[[], float],
+        random: Random,
     ) -> None:
         self._send = send
         self._aside = aside
         self._journal = journal
+        self._mailboxes = mailboxes
         self._clock = clock
         self._random = random
+        self._alone = Alone()
+        self._brake = Brake(clock=clock)
 
     def handle(self, text: str | bytes, works: Works) -> None:
         """Do the work of a queue's text; raises only when nothing could be done about a failure."""
@@ -60,23 +78,33 @@ class Handling:
             if work is None:
                 raise MessageError(f"a {type(item).__name__} is on the wrong queue", reason="wrong_queue")
         except MessageError as error:
-            told = text if isinstance(text, str) else text.decode("utf-8", "replace")
-            self._aside.put_unreadable(told, error, now=self._now())
-            emit("item_put_aside", reason=error.reason, advice=error)
+            self._put_text_aside(text, error)
             return
         if item.not_before is not None and item.not_before > self._now():
             self._send(item, delay=item.not_before - self._now())
             return
+        with self._alone.alone() if item.revived else self._alone.together():
+            self._run(item, work)
+
+    def collect(self, text: str | bytes) -> None:
+        """Take an item out of a poison queue: one more life, alone and later, then the table `aside`."""
         try:
-            work(item)
+            item = decode(text)
         except MessageError as error:
-            self.put_aside(item, error)
-        except MessageGoneError as error:
-            self._gone_or_not_yet(item, error)
-        except MailSyncError as error:
-            self._defer(item, error)
-        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
-            self._defer(item, _unexpected(error))
+            self._put_text_aside(text, error)
+            return
+        if not item.revived:
+            self._send(msgspec.structs.replace(item, revived=True), delay=REVIVED_AFTER)
+            emit("item_revived", **_told(item))
+            return
+        self.put_aside(
+            item,
+            MessageError(
+                "the function did not survive this item (killed, timed out or out of memory), not even alone; see the "
+                "logs of that time, then replay it",
+                reason="poison",
+            ),
+        )
 
     def put_aside(self, item: Item, error: MailSyncError) -> None:
         """Keep an item where a person will find it, with the reason."""
@@ -84,12 +112,58 @@ class Handling:
         self._note(item, Kind.PUT_ASIDE, error)
         emit("item_put_aside", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
+    def _run(self, item: Item, work: Callable[[Any], object]) -> None:
+        try:
+            self._check_brake(item)
+            work(item)
+            self._brake.note(refused=False)
+        except MessageError as error:
+            self._refused(item, error)
+        except MessageGoneError as error:
+            self._gone_or_not_yet(item, error)
+        except GrantError as error:
+            self._wait_for_grant(item, error)
+        except MailSyncError as error:
+            self._defer(item, error)
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
+            self._defer(item, _unexpected(error))
+
+    def _check_brake(self, item: Item) -> None:
+        wait = self._brake.wait()
+        if wait > 0 and isinstance(item, MessageItem):
+            raise TransientError(
+                "writing is stopped: too many messages were put aside",
+                reason="writing_stopped",
+                scope=Scope.ORGANISATION,
+                retry_after=wait,
+            )
+
+    def _refused(self, item: Item, error: MessageError) -> None:
+        if self._brake.note(refused=True):
+            emit("writing_stopped", reason=error.reason, evidence=error.evidence, seconds=round(PAUSE))
+            if item.attempt < SECOND_CHANCES:
+                self._defer(item, error)
+                return
+        self.put_aside(item, error)
+
+    def _put_text_aside(self, text: str | bytes, error: MessageError) -> None:
+        told = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        self._aside.put_unreadable(told, error, now=self._now())
+        emit("item_put_aside", reason=error.reason, advice=error)
+
     def _gone_or_not_yet(self, item: Item, error: MessageGoneError) -> None:
         if item.attempt + 1 < GONE_AFTER:
             self._defer(item, error)
             return
         self._note(item, Kind.GONE, error)
         emit("message_gone", **_told(item), attempts=item.attempt + 1)
+
+    def _wait_for_grant(self, item: Item, error: GrantError) -> None:
+        """The mailbox's owner must sign in: until then the message waits in the journal and is on no queue."""
+        if isinstance(item, MessageItem):
+            self._note(item, Kind.DEFERRED, error, reason=WAITS_FOR_GRANT)
+            self._mailboxes.note_waiting(item.grant, waiting=True)
+        emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
     def _defer(self, item: Item, error: MailSyncError) -> None:
         if isinstance(item, SweepItem) and item.source == TIMER:
@@ -110,7 +184,9 @@ class Handling:
             advice=error,
         )
 
-    def _note(self, item: Item, kind: Kind, error: MailSyncError, *, until: int | None = None) -> None:
+    def _note(
+        self, item: Item, kind: Kind, error: MailSyncError, *, until: int | None = None, reason: str | None = None
+    ) -> None:
         if not isinstance(item, MessageItem):
             return
         entry = Entry(
@@ -119,7 +195,7 @@ class Handling:
             kind=kind,
             noted=self._now(),
             first_seen=item.first_seen,
-            reason=error.reason,
+            reason=reason or error.reason,
             date=item.date,
             folders=item.folders,
             source=item.source,
@@ -135,7 +211,7 @@ class Handling:
 
 
 def _told(item: Item) -> dict[str, object]:
-    message = item.message if isinstance(item, MessageItem) else None
+    message = item.message if isinstance(item, (MessageItem, DeletedItem)) else None
     return {"grant": item.grant, "message": message, "source": item.source}
 
 

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mailsync.connected import Connected
+    from mailsync.dataverse.emails import Emails
     from mailsync.nylas.reader import Reader
     from mailsync.storage.account import StorageAccount
+    from mailsync.storage.envelope import Item
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailboxes
     from mailsync.storage.queues import Queues
@@ -54,6 +56,8 @@ class Wiring:
         self._made: dict[str, Any] = {}
         self._lock = threading.RLock()
         self.clock: Callable[[], float] = time.time
+        self.hurry = 1.0
+        """Divides every delay: a test lives through a day's outage in seconds. No setting changes it."""
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         made = self._made.get(name)
@@ -90,10 +94,16 @@ class Wiring:
 
     def handle_message(self, text: bytes) -> None:
         """Do the work of one text from the queue of messages."""
-        from mailsync.storage.envelope import MessageItem
+        from mailsync.storage.envelope import DeletedItem, MessageItem
 
-        # a lambda: settings that can't be used yet are the item's trouble, not the handler's
-        self._handling.handle(text, {MessageItem: lambda item: self._writer.write(item)})  # noqa: PLW0108
+        # lambdas: settings that can't be used yet are the item's trouble, not the handler's
+        self._handling.handle(
+            text,
+            {
+                MessageItem: lambda item: self._writer.write(item),  # noqa: PLW0108
+                DeletedItem: lambda item: self._writer.record_deleted(item),  # noqa: PLW0108
+            },
+        )
 
     def handle_sweep(self, text: bytes) -> None:
         """Do the work of one text from the queue of sweeps."""
@@ -109,9 +119,7 @@ class Wiring:
 
     def collect(self, text: bytes) -> None:
         """Keep one text from a poison queue."""
-        from mailsync.collect import collect
-
-        collect(text, handling=self._handling)
+        self._handling.collect(text)
 
     def sweep_missed(self) -> int:
         """Enqueue a sweep for each valid mailbox; returns how many."""
@@ -122,7 +130,7 @@ class Wiring:
         return sweep_missed(
             grants=Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key),
             mailboxes=self._mailboxes,
-            send=self.queues.send,
+            send=self._send,
             spread=settings.sweep_spread,
             sync_since=self.sync_since(),
             now=int(self.clock()),
@@ -135,6 +143,18 @@ class Wiring:
             return settings.sync_since
         first = self._once("first_start", lambda: self._mailboxes.first_start(int(self.clock())))
         return first - settings.sweep_overlap
+
+    @property
+    def emails(self) -> Emails:
+        """The emails of the Dataverse environment."""
+        return self._once("emails", self._make_emails)
+
+    def _send(self, item: Item, *, delay: float = 0) -> None:
+        self.queues.send(item, delay=delay / self.hurry)
+
+    def _hurried(self) -> float:
+        """Seconds for gates: they pass as much faster as delays are shorter."""
+        return time.monotonic() * self.hurry
 
     @property
     def _handling(self) -> Handling:
@@ -196,20 +216,33 @@ class Wiring:
         from mailsync.trouble import Handling
 
         return Handling(
-            send=self.queues.send,
+            send=self._send,
             aside=Aside(self._account),
             journal=self._journal,
+            mailboxes=self._mailboxes,
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )
 
     def _make_reader(self) -> Reader:
+        from mailsync.gates import Gate, MailboxGates
         from mailsync.nylas.reader import Reader
         from mailsync.transport import Transport
 
         settings = self.settings
         transport = Transport("nylas", base_url=settings.nylas_api_uri, verify=settings.ca_bundle or True)
-        return Reader(transport, api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key)
+        mailboxes = MailboxGates(
+            provider_of=lambda grant: self._connected.provider_of(grant),  # noqa: PLW0108  # made later than we
+            clock=self._hurried,
+            instances=settings.instance_count,
+        )
+        return Reader(
+            transport,
+            api_uri=settings.nylas_api_uri,
+            api_key=settings.nylas_api_key,
+            gate=Gate("nylas", clock=self._hurried, scope=Scope.ORGANISATION),
+            gate_of=mailboxes.of,
+        )
 
     def _make_connected(self) -> Connected:
         from mailsync.connected import Connected
@@ -236,22 +269,37 @@ class Wiring:
                 scope=Scope.ORGANISATION,
             ) from error
 
-    def _make_writer(self) -> EmailWriter:
+    def _make_emails(self) -> Emails:
         from mailsync.dataverse.address_book import AddressBook
         from mailsync.dataverse.emails import Emails
         from mailsync.dataverse.tokens import Tokens
         from mailsync.dataverse.web_api import WebApi
+        from mailsync.gates import Gate
         from mailsync.transport import Transport
-        from mailsync.write import EmailWriter
 
         settings = self.settings
         transport = Transport("dataverse", base_url=settings.dataverse_url, verify=settings.ca_bundle or True)
-        tokens = Tokens(_dataverse_credential(settings), resource=settings.dataverse_url)
-        api = WebApi(transport, url=settings.dataverse_url, tokens=tokens)
+        at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
+        entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
+        api = WebApi(
+            transport,
+            url=settings.dataverse_url,
+            tokens=Tokens(_dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
+            gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
+            most_at_once=at_once,
+        )
+        return Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing)
+
+    def _make_writer(self) -> EmailWriter:
+        from mailsync.storage.threads import Awaited, Sightings
+        from mailsync.write import EmailWriter
+
+        settings = self.settings
         return EmailWriter(
-            reader=self._reader,
-            emails=Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing),
+            emails=self.emails,
             journal=self._journal,
+            sightings=Sightings(self._account),
+            awaited=Awaited(self._account),
             connected=self._connected,
             rules=self._rules,
             nylas_id_column=settings.nylas_id_column,
@@ -267,7 +315,7 @@ class Wiring:
             journal=self._journal,
             mailboxes=self._mailboxes,
             connected=self._connected,
-            send=self.queues.send,
+            send=self._send,
             sync_since=self.sync_since,
             overlap=settings.sweep_overlap,
             page_size=settings.sweep_page_size,

@@ -11,30 +11,36 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from mailsync.connected import Connected
-from mailsync.dataverse.emails import Emails, Put, Resolved
-from mailsync.errors import MessageError
-from mailsync.nylas.reader import Reader
+from mailsync.dataverse.emails import Emails, Link, Put, Resolved, Standing
+from mailsync.errors import MessageError, TransientError
 from mailsync.outcome import Kind, Outcome
-from mailsync.storage.envelope import MessageItem
+from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal
+from mailsync.storage.threads import Awaited, Child, Sighting, Sightings
 from mailsync.telemetry import Event, emit
 from mapping.addresses import normalise
-from mapping.direction import Copy
+from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
+from mapping.guard import as_another_mail, guard_of
 from mapping.identity import Identity, ancestors, identity_of
 from mapping.mapper import map_message
 from mapping.matches import Organisation
 from mapping.message import Message
 from mapping.parties import people_of
+from mapping.regarding import Parent, inherits_regarding
 from mapping.tracking import Skip, TrackingRules, judge_copy, judge_people
 
+SENDERS_COPY_PATIENCE = 180
+"""Seconds a colleague's copy waits for the sender's own, which alone knows the Bcc."""
+FIRST_WAIT = 5.0
 EVENTS: dict[Kind, Event] = {
     Kind.WRITTEN: "email_written",
     Kind.ALREADY_THERE: "email_already_there",
     Kind.ADOPTED: "email_adopted",
+    Kind.REMOVED: "email_removed",
     Kind.SKIPPED: "message_skipped",
 }
-_KINDS = {Put.CREATED: Kind.WRITTEN, Put.ALREADY_THERE: Kind.ALREADY_THERE, Put.ADOPTED: Kind.ADOPTED}
+REUSED = "message_id_reused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +58,36 @@ class _Facts:
         return tuple(dict.fromkeys((*people_of(self.message), self.copy.mailbox)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Where an email stands now, and how it came there."""
+
+    kind: Kind
+    reason: str
+    identity: UUID
+    stands: str
+    guard: str
+
+
 class EmailWriter:
     """Writes the email of one message."""
 
     def __init__(
         self,
         *,
-        reader: Reader,
         emails: Emails,
         journal: Journal,
+        sightings: Sightings,
+        awaited: Awaited,
         connected: Connected,
         rules: TrackingRules,
         nylas_id_column: str | None,
         clock: Callable[[], float],
     ) -> None:
-        self._reader = reader
         self._emails = emails
         self._journal = journal
+        self._sightings = sightings
+        self._awaited = awaited
         self._connected = connected
         self._rules = rules
         self._nylas_id_column = nylas_id_column
@@ -84,7 +103,7 @@ class EmailWriter:
         facts = self._facts(item, known)
         entry = self._entry(item, facts)
         skip = judge_copy(facts.message, facts.copy, facts.organisation, self._rules)
-        outcome = self._written(facts, entry, known) if skip is None else self._skipped(skip, entry, known)
+        outcome = self._written(item, facts, entry, known) if skip is None else self._skipped(skip, entry, known)
         emit(
             EVENTS[outcome.kind],
             grant=item.grant,
@@ -97,9 +116,29 @@ class EmailWriter:
         )
         return outcome
 
+    def record_deleted(self, item: DeletedItem) -> None:
+        """Note that a message is gone from its mailbox; what stands in Dataverse stays."""
+        known = self._journal.get(item.grant, item.message)
+        now = int(self._clock())
+        if known is not None and known.kind.is_final:
+            self._journal.put(replace(known, detail=f"deleted in the mailbox by {now}"), known)
+        else:
+            gone = Entry(
+                grant=item.grant,
+                message=item.message,
+                kind=Kind.GONE,
+                reason="deleted",
+                noted=now,
+                first_seen=item.first_seen,
+                source=item.source,
+                notification=item.notification,
+            )
+            self._journal.put(gone, known)
+        emit("message_gone", grant=item.grant, message=item.message, source=item.source)
+
     def _facts(self, item: MessageItem, known: Entry | None) -> _Facts:
-        message = self._reader.message(item.grant, item.message)
         mailbox = self._connected.mailbox(item.grant)
+        message = self._connected.message(item.grant, item.message)
         address = normalise(mailbox.email) or ""
         folders = [folder for folder in message.folders or () if folder]
         identity = identity_of(message, address)
@@ -113,30 +152,134 @@ class EmailWriter:
             identity=identity,
         )
 
-    def _written(self, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
-        message, identity = facts.message, facts.identity
-        resolved = self._emails.resolve(identity, ancestors=ancestors(message), addresses=facts.people)
-        skip = judge_people(message, facts.copy, facts.organisation, resolved.matches, self._rules)
+    def _written(self, item: MessageItem, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
+        sightings = self._sightings.of(str(facts.identity.activityid))
+        if not sightings:
+            self._wait_for_senders_copy(item, facts)
+        resolved = self._resolved(item, facts)
+        skip = judge_people(facts.message, facts.copy, facts.organisation, resolved.matches, self._rules)
         if skip is not None:
             return self._skipped(skip, entry, known)
         email = self._mapped(facts, resolved)
-        if resolved.existing is not None:
-            outcome = self._taken_over(resolved, email)
-        else:
-            entry = replace(entry, kind=Kind.WRITING, activityid=str(email.activityid))
-            known = self._journal.put(entry, known)
-            put = self._emails.put(email, people=facts.people)
-            outcome = Outcome(_KINDS[put.put], email.regarding.rule, put.activityid)
-        return self._noted(outcome, entry, known)
+        known = self._journal.put(replace(entry, activityid=str(email.activityid)), known)
+        placed = self._placed(email, resolved, sightings, facts)
+        return self._noted(placed, facts, entry, known)
 
-    def _taken_over(self, resolved: Resolved, email: EmailActivity) -> Outcome:
-        """An email with this Message-ID is there: ours, perhaps to be finished, or somebody else's to be left alone."""
+    def _wait_for_senders_copy(self, item: MessageItem, facts: _Facts) -> None:
+        """A colleague's mailbox holds the sender's own copy, with the Bcc: for some minutes that one goes first."""
+        waited = self._clock() - item.first_seen
+        if waited >= SENDERS_COPY_PATIENCE or facts.copy.lies_in("sent"):
+            return
+        sender = normalise(sender_of(facts.message, facts.copy, {}, facts.organisation).address_used)
+        if sender is not None and self._connected.is_anothers_mailbox(sender, item.grant):
+            raise TransientError(
+                "the sender's own mailbox is connected; its copy goes first",
+                reason="awaits_senders_copy",
+                retry_after=min(FIRST_WAIT * 2 ** min(item.attempt, 4), SENDERS_COPY_PATIENCE - waited),
+            )
+
+    def _resolved(self, item: MessageItem, facts: _Facts) -> Resolved:
+        """What Dataverse knows; a reply whose parent is missing is registered, and looks once more after that."""
+        chain = ancestors(facts.message)
+        resolved = self._emails.resolve(facts.identity, ancestors=chain, addresses=facts.people)
+        missing = chain[: resolved.parent_depth]
+        if missing:
+            child = Child(str(facts.identity.activityid), item.grant, item.message)
+            self._awaited.register(child, missing)
+            nearer = self._emails.parent(missing)
+            if nearer is not None:
+                return replace(resolved, parent=nearer)
+        return resolved
+
+    def _placed(
+        self, email: EmailActivity, resolved: Resolved, sightings: tuple[Sighting, ...], facts: _Facts
+    ) -> _Placed:
+        """Write the email, or find that it stands, was removed, or is another mail under the same Message-ID."""
+        guard = guard_of(email)
+        seen = next((sighting for sighting in sightings if sighting.guard == guard), None)
+        if seen is not None:
+            return self._seen_before(email, guard, seen, resolved)
+        if sightings:
+            return self._another_mail(email, guard, facts)
+        if resolved.existing is not None:
+            standing = self._emails.read(resolved.existing.activityid)
+            if standing is not None:
+                return self._met(email, guard, standing, facts)
+        put = self._emails.put(email, people=facts.people)
+        if put.put is Put.CREATED:
+            return _Placed(Kind.WRITTEN, email.regarding.rule, email.activityid, put.activityid, guard)
+        standing = self._emails.read(put.activityid)
+        if standing is None:
+            return _Placed(Kind.REMOVED, "removed_meanwhile", email.activityid, put.activityid, guard)
+        return self._met(email, guard, standing, facts)
+
+    def _met(self, email: EmailActivity, guard: str, standing: Standing, facts: _Facts) -> _Placed:
+        """An email nobody of us has seen stands under our id or our Message-ID."""
+        if standing.guard != guard and not facts.identity.synthetic:
+            return self._another_mail(email, guard, facts)
+        return self._taken_over(email, guard, standing.activityid, is_completed=standing.is_completed)
+
+    def _seen_before(self, email: EmailActivity, guard: str, seen: Sighting, resolved: Resolved) -> _Placed:
+        """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
         existing = resolved.existing
-        if existing is None or existing.activityid != str(email.activityid):
-            return Outcome(Kind.ADOPTED, "same_message_id", existing.activityid if existing else None)
-        if not existing.is_completed:
-            self._emails.finish(existing.activityid, email.completion())
-        return Outcome(Kind.ALREADY_THERE, email.regarding.rule, existing.activityid)
+        if existing is not None and existing.activityid == seen.stands:
+            return self._taken_over(email, guard, seen.stands, is_completed=existing.is_completed)
+        standing = self._emails.read(seen.stands)
+        if standing is None:
+            return _Placed(Kind.REMOVED, "removed_in_dataverse", email.activityid, seen.stands, guard)
+        return self._taken_over(email, guard, seen.stands, is_completed=standing.is_completed)
+
+    def _taken_over(self, email: EmailActivity, guard: str, stands: str, *, is_completed: bool) -> _Placed:
+        """Ours, perhaps to be finished, or somebody else's, to be left alone."""
+        if stands != str(email.activityid):
+            return _Placed(Kind.ADOPTED, "same_message_id", email.activityid, stands, guard)
+        if not is_completed:
+            self._emails.finish(stands, email.completion())
+        return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, guard)
+
+    def _another_mail(self, email: EmailActivity, guard: str, facts: _Facts) -> _Placed:
+        """The Message-ID is taken by a different mail: this one is written under an id of its own."""
+        other = as_another_mail(email, guard)
+        seen = next(iter(self._sightings.of(str(other.activityid))), None)
+        if seen is not None:
+            return self._seen_before(other, guard, seen, Resolved(None, None, {}, 0))
+        put = self._emails.put(other, people=facts.people)
+        kind = Kind.WRITTEN if put.put is Put.CREATED else Kind.ALREADY_THERE
+        return _Placed(kind, REUSED, other.activityid, put.activityid, guard)
+
+    def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
+        final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands)
+        sighting = Sighting(entry.grant, placed.kind, placed.stands, placed.guard)
+        self._sightings.note(str(placed.identity), sighting, message=entry.message, now=entry.noted)
+        if placed.kind is not Kind.REMOVED and placed.reason != REUSED and facts.identity.message_id is not None:
+            self._link_children(facts.identity.message_id, placed.stands, facts.organisation)
+        self._journal.put(final, known)
+        return Outcome(placed.kind, placed.reason, placed.stands)
+
+    def _link_children(self, message_id: str, stands: str, organisation: Organisation) -> None:
+        """Replies that were written before their parent become its children now."""
+        children = [child for child in self._awaited.children_of(message_id) if child.activityid != stands]
+        parent = self._emails.read(stands) if children else None
+        if parent is None:
+            return
+        above = Parent(parent.activityid, parent.regarding, parent.parties)
+        for child in children:
+            link = self._emails.link(
+                child.activityid,
+                parent,
+                with_regarding=lambda standing: inherits_regarding(standing.parties, above, organisation),
+            )
+            self._note_link(child, link)
+            if link is not Link.GONE:  # one that isn't written yet finds its parent by itself
+                self._awaited.done(message_id, child)
+
+    def _note_link(self, child: Child, link: Link) -> None:
+        known = self._journal.get(child.grant, child.message)
+        if link in {Link.LINKED, Link.REFUSED} and known is not None:
+            self._journal.put(replace(known, detail=link.value), known)
+            emit(
+                "email_linked", grant=child.grant, message=child.message, activity=child.activityid, outcome=link.value
+            )
 
     def _mapped(self, facts: _Facts, resolved: Resolved) -> EmailActivity:
         try:
@@ -159,12 +302,6 @@ class EmailWriter:
         noted = replace(entry, kind=Kind.SKIPPED, reason=skip.rule, policy=self._rules.version, detail=skip.reason)
         self._journal.put(noted, known)
         return Outcome(Kind.SKIPPED, skip.rule)
-
-    def _noted(self, outcome: Outcome, entry: Entry, known: Entry | None) -> Outcome:
-        final = replace(entry, kind=outcome.kind, reason=outcome.reason, activityid=outcome.activityid)
-        self._journal.note_sighting(final)
-        self._journal.put(final, known)
-        return outcome
 
     def _entry(self, item: MessageItem, facts: _Facts) -> Entry:
         date = facts.message.date

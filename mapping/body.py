@@ -20,7 +20,7 @@ LONGEST_BODY = 4_000_000
 
 NOTE = "<p>[This email goes on. The rest of it is in the mailbox only.]</p>"
 
-# Nylas gives the HTML part if there is one, else the plain text, and no sign which it is (message reference, seen 2026-11).
+# Nylas gives the HTML part if there is one, else the plain text, and does not say which (message reference, 2026-11).
 _TAG_NAMES = (
     "a|abbr|address|article|b|base|basefont|big|blockquote|body|br|center|code|div|dl|em|figure|font|form|h[1-6]|head|"
     "header|hr|html|i|img|li|link|main|meta|o:p|ol|p|pre|s|script|section|small|span|strong|style|sub|sup|table|tbody|"

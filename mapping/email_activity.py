@@ -11,7 +11,7 @@ from uuid import UUID
 
 from mapping.direction import Direction
 from mapping.parties import Party
-from mapping.records import reference
+from mapping.records import Record, reference
 from mapping.regarding import Regarding
 
 LONGEST_SUBJECT = 800
@@ -81,12 +81,20 @@ class EmailActivity:
         return {"actualend": time, "sortdate": time}
 
     def _binds(self) -> dict[str, object]:
-        binds: dict[str, object] = {}
-        if self.parent is not None:
-            # The names differ in case, and the Web API is strict about it (email table reference, seen 2026-11).
-            binds["parentactivityid@odata.bind"] = reference("email", self.parent)
-            binds["CorrelatedActivityId_Email@odata.bind"] = reference("email", self.parent)
-        if (record := self.regarding.record) is not None:
-            navigation = record.navigation or f"regardingobjectid_{record.table}_email"
-            binds[f"{navigation}@odata.bind"] = reference(record.table, record.id)
+        binds = parent_binds(self.parent) if self.parent is not None else {}
+        if self.regarding.record is not None:
+            binds.update(regarding_bind(self.regarding.record))
         return binds
+
+
+def parent_binds(activityid: str) -> dict[str, object]:
+    """The binds that make an email the child of another."""
+    # The names differ in case, and the Web API is strict about it (email table reference, seen 2026-11).
+    parent = reference("email", activityid)
+    return {"parentactivityid@odata.bind": parent, "CorrelatedActivityId_Email@odata.bind": parent}
+
+
+def regarding_bind(record: Record) -> dict[str, object]:
+    """The bind that says what an email is about."""
+    navigation = record.navigation or f"regardingobjectid_{record.table}_email"
+    return {f"{navigation}@odata.bind": reference(record.table, record.id)}

@@ -62,6 +62,12 @@ def choose_regarding(
     return Regarding(None, "none")
 
 
+def inherits_regarding(parties: Iterable[ParentParty], parent: Parent, organisation: Organisation) -> bool:
+    """Whether an email already in Dataverse belongs to the talk of a parent that arrived after it."""
+    external = _external_parties(parties, organisation)
+    return not external or not external.isdisjoint(_external_parties(parent.parties, organisation))
+
+
 def _external_people(
     message: Message, matches: Matches, organisation: Organisation, sender: Sender | None
 ) -> list[tuple[str, Match | None]]:

@@ -29,6 +29,7 @@ APP = Path(__file__).parent.parent
 TRIGGERS = (
     "message.created",
     "message.updated",
+    "message.deleted",
     "grant.created",
     "grant.updated",
     "grant.expired",

@@ -6,7 +6,7 @@ repeated: the email's id is the caller's, and a second create is answered 412.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -19,7 +19,8 @@ from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, f
 from mailsync.dataverse.web_api import WebApi, request
 from mailsync.errors import MailSyncError, MessageError, Scope, TransientError
 from mailsync.transport import Answer
-from mapping.email_activity import EmailActivity
+from mapping.email_activity import EmailActivity, parent_binds, regarding_bind
+from mapping.guard import guard_of_row
 from mapping.identity import LONGEST_MESSAGE_ID, Identity, activityid_of, canonical_message_id
 from mapping.matches import Matches
 from mapping.records import Record
@@ -30,6 +31,7 @@ ANCESTORS_ASKED = 12
 _TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _ANNOTATED = {"Prefer": 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'}
 _IF_THERE = {"If-Match": "*"}
+_PARTIES = "email_activity_parties($select=participationtypemask,addressused,_partyid_value)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,36 @@ class Resolved:
     existing: Existing | None
     parent: Parent | None
     matches: Matches
+    parent_depth: int
+    """How many ancestors nearer than the parent are not there; all of them where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An email as it stands in Dataverse."""
+
+    activityid: str
+    etag: str
+    statecode: int
+    statuscode: int
+    guard: str
+    regarding: Record | None
+    parent: str | None
+    parties: tuple[ParentParty, ...]
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether nobody will finish it any more."""
+        return self.statecode != 0
+
+
+class Link(Enum):
+    """What became of linking a reply to a parent that arrived after it."""
+
+    LINKED = "linked"
+    REFUSED = "link_refused"
+    NOT_NEEDED = "not_needed"
+    GONE = "gone"
 
 
 class Put(Enum):
@@ -94,10 +126,15 @@ class Emails:
             asked += question.requests
         answers = [answer for (answer,) in self._api.batch(asked)] if asked else []
         existing = _existing(identity, _rows(answers.pop(0))) if wants_existing else None
-        parent = _parent(ancestors, _rows(answers.pop(0))) if ancestors else None
+        parent, depth = _parent(ancestors, _rows(answers.pop(0))) if ancestors else (None, 0)
         if question is not None:
             found.update(self._address_book.learn(question, answers))
-        return Resolved(existing=existing, parent=parent, matches=found)
+        return Resolved(existing=existing, parent=parent, matches=found, parent_depth=depth)
+
+    def parent(self, ancestors: Sequence[str]) -> Parent | None:
+        """The nearest of these mails that is there; one round trip."""
+        ((answer,),) = self._api.batch([_ancestors_request(ancestors[:ANCESTORS_ASKED])])
+        return _parent(ancestors, _rows(answer))[0]
 
     def put(self, email: EmailActivity, *, people: Sequence[str]) -> Written:
         """Write the whole email and complete it, or write nothing; one round trip when it is new.
@@ -112,6 +149,47 @@ class Emails:
         if answer.status < 300:
             return Written(Put.CREATED, activityid)
         raise self._refusal(people, answer)
+
+    def read(self, activityid: str) -> Standing | None:
+        """An email as it stands, or None when it isn't there; one round trip."""
+        path = odata.query(
+            f"emails({activityid})",
+            select="statecode,statuscode,subject,description,_regardingobjectid_value,_parentactivityid_value",
+            expand=_PARTIES,
+        )
+        answer = self._api.send("GET", path, headers=_ANNOTATED)
+        if answer.status == 404 and complaint_of(answer).code:
+            return None
+        if answer.status != 200:
+            raise failure_of(answer)
+        return _standing(_decode(answer, dict))
+
+    def link(self, child: str, parent: Standing, *, with_regarding: Callable[[Standing], bool]) -> Link:
+        """Make an email the child of one that arrived after it; regarding only where it has none.
+
+        One PATCH that carries the state the child is in, because a completed email accepts no other, and that
+        fails if anybody changed it meanwhile: what a person chose stays.
+        """
+        standing = self.read(child)
+        if standing is None:
+            return Link.GONE
+        if standing.parent is not None:
+            return Link.NOT_NEEDED
+        change: dict[str, object] = {
+            **parent_binds(parent.activityid),
+            "statecode": standing.statecode,
+            "statuscode": standing.statuscode,
+        }
+        if standing.regarding is None and parent.regarding is not None and with_regarding(standing):
+            change.update(regarding_bind(parent.regarding))
+        answer = self._api.send(
+            "PATCH", f"emails({child})", body=msgspec.json.encode(change), headers={"If-Match": standing.etag}
+        )
+        if answer.status < 300:
+            return Link.LINKED
+        if answer.status in {400, 403, 404, 412}:
+            return Link.REFUSED
+        raise failure_of(answer)
 
     def finish(self, activityid: str, completion: Mapping[str, object]) -> None:
         """Complete an email of ours that an earlier attempt left open."""
@@ -260,33 +338,51 @@ def _ancestors_request(ancestors: Sequence[str]) -> batch.Request:
         "emails",
         select="activityid,messageid,_regardingobjectid_value",
         filter=" or ".join(wanted),
-        expand="email_activity_parties($select=participationtypemask,addressused,_partyid_value)",
+        expand=_PARTIES,
     )
     return request("GET", path, headers=_ANNOTATED)
 
 
-def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Parent | None:
-    """The nearest ancestor that is there, with its parties and what it is regarding."""
+def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> tuple[Parent | None, int]:
+    """The nearest ancestor that is there, with its parties and what it is regarding, and how many are nearer."""
     by_id: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         by_id.setdefault(str(row["activityid"]).lower(), row)
         canonical = canonical_message_id(row.get("messageid"))
         if canonical is not None:
             by_id.setdefault(canonical, row)
-    for ancestor in ancestors:
+    for depth, ancestor in enumerate(ancestors[:ANCESTORS_ASKED]):
         found = by_id.get(ancestor) or by_id.get(str(activityid_of(ancestor)))
         if found is not None:
-            return Parent(
+            parent = Parent(
                 activityid=str(found["activityid"]).lower(),
                 regarding=_record(found, "_regardingobjectid_value"),
-                parties=tuple(
-                    _party(party)
-                    for party in found.get("email_activity_parties") or ()
-                    # masks 8 and 9 repeat the regarding and the owner, which took no part in the talk
-                    if party.get("participationtypemask") in {1, 2, 3, 4}
-                ),
+                parties=_parties(found),
             )
-    return None
+            return parent, depth
+    return None, min(len(ancestors), ANCESTORS_ASKED)
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    parties = row.get("email_activity_parties") or ()
+    sender = next((party.get("addressused") for party in parties if party.get("participationtypemask") == 1), None)
+    parent = row.get("_parentactivityid_value")
+    return Standing(
+        activityid=str(row["activityid"]).lower(),
+        etag=row["@odata.etag"],
+        statecode=row["statecode"],
+        statuscode=row["statuscode"],
+        guard=guard_of_row(sender=sender, subject=row.get("subject"), description=row.get("description")),
+        regarding=_record(row, "_regardingobjectid_value"),
+        parent=str(parent).lower() if parent else None,
+        parties=_parties(row),
+    )
+
+
+def _parties(row: Mapping[str, Any]) -> tuple[ParentParty, ...]:
+    """Who took part; masks 8 and 9 repeat the regarding and the owner."""
+    parties = row.get("email_activity_parties") or ()
+    return tuple(_party(party) for party in parties if party.get("participationtypemask") in {1, 2, 3, 4})
 
 
 def _record(row: Mapping[str, Any], lookup: str) -> Record | None:

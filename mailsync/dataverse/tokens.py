@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from mailsync.errors import ConfigurationError, Evidence, MailSyncError, Scope, TransientError
+from mailsync.gates import Gate
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -20,8 +21,9 @@ EARLY = 300
 class Tokens:
     """Access tokens for one resource, from an azure-identity credential."""
 
-    def __init__(self, credential: TokenCredential, *, resource: str) -> None:
+    def __init__(self, credential: TokenCredential, *, resource: str, gate: Gate) -> None:
         self._credential = credential
+        self._gate = gate
         self._scope = f"{resource}/.default"
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
@@ -43,10 +45,11 @@ class Tokens:
                 self._token = None
 
     def _fetched(self) -> AccessToken:
-        try:
-            return self._credential.get_token(self._scope)
-        except AzureError as error:
-            raise failure_of(error) from error
+        with self._gate.passing():
+            try:
+                return self._credential.get_token(self._scope)
+            except AzureError as error:
+                raise failure_of(error) from error
 
 
 def failure_of(error: AzureError) -> MailSyncError:

@@ -18,7 +18,9 @@ MESSAGE_TYPES = frozenset({"message.created", "message.updated"})
 BEGUN_TYPES = frozenset({"grant.created", "grant.imap_sync_completed"})
 RENEWED_TYPE = "grant.updated"
 ENDED_TYPES = frozenset({"grant.expired", "grant.deleted"})
-USED_TYPES = MESSAGE_TYPES | BEGUN_TYPES | ENDED_TYPES | {RENEWED_TYPE}
+DELETED_TYPE = "message.deleted"
+ABOUT_A_MESSAGE = MESSAGE_TYPES | {DELETED_TYPE}
+USED_TYPES = ABOUT_A_MESSAGE | BEGUN_TYPES | ENDED_TYPES | {RENEWED_TYPE}
 LONGEST_ID = 2048
 LONGEST_FOLDERS = 4096
 """Characters. Nylas' ids stay below a thousand; a queue's message holds 48 KiB."""
@@ -115,7 +117,7 @@ def notification_of(body: bytes) -> Notification:
         raise NotANotificationError(f"the body is not a notification ({type(error).__name__})") from error
     about = data.object or _Object()
     grant, message = _text(about.grant_id) or _text(data.grant_id), _text(about.id)
-    if not grant or (family in MESSAGE_TYPES and not message):
+    if not grant or (family in ABOUT_A_MESSAGE and not message):
         raise NotANotificationError(f"a {family} without the ids of its grant and message")
     if len(grant) > LONGEST_ID or len(message or "") > LONGEST_ID:
         raise NotANotificationError(f"a {family} with an id longer than any of Nylas'")

@@ -6,19 +6,23 @@ drops the folder attributes and aliases we need (measured on 6.18.0, 2026-11). `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from mailsync.errors import MessageError, Scope, TransientError
+from mailsync.errors import MessageError, MessageGoneError, Scope, TransientError
+from mailsync.gates import Gate
 from mailsync.nylas.answers import evidence_of, failure_of
 from mailsync.transport import Answer, Transport
 from mapping.message import Message
 
 FOLDERS_PAGE = 200
+UNITS_OF_GET, UNITS_OF_LIST = 20, 5
+"""What Gmail counts against a user's quota of 6,000 units a minute, for projects made since 2026-05 (Nylas' and
+Google's quota pages, read 2026-11); a page costs a listing and each of its messages."""
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -72,8 +76,12 @@ class CursorError(TransientError):
 class Reader:
     """Nylas' API for one application."""
 
-    def __init__(self, transport: Transport, *, api_uri: str, api_key: str) -> None:
+    def __init__(
+        self, transport: Transport, *, api_uri: str, api_key: str, gate: Gate, gate_of: Callable[[str], Gate]
+    ) -> None:
         self._transport = transport
+        self._gate = gate
+        self._gate_of = gate_of
         self._grants = f"{api_uri}/v3/grants"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
 
@@ -84,7 +92,7 @@ class Reader:
         a Message-ID: taken so, the same mail would get a second identity.
         """
         url = f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
-        answer = self._get(url, {"fields": "include_basic_headers"})
+        answer = self._get(grant, url, {"fields": "include_basic_headers"}, units=UNITS_OF_GET)
         try:
             got: Message = msgspec.json.decode(_decoded(answer.body, _One, answer).data, type=Message)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -115,18 +123,22 @@ class Reader:
         }
         if cursor is not None:
             params["page_token"] = cursor
-        answer = self._transport.send(
-            "GET", f"{self._grants}/{quote(grant, safe='')}/messages", headers=self._headers, params=params
-        )
-        if cursor is not None and 400 <= answer.status < 500 and answer.status not in {401, 403, 408, 429}:
+        try:
+            answer = self._get(
+                grant,
+                f"{self._grants}/{quote(grant, safe='')}/messages",
+                params,
+                units=UNITS_OF_LIST + limit * UNITS_OF_GET,
+            )
+        except (MessageError, MessageGoneError) as error:
+            if cursor is None:
+                raise
             raise CursorError(
                 "Nylas refuses a page cursor it gave out",
                 reason="nylas_cursor",
                 scope=Scope.MAILBOX,
-                evidence=evidence_of(answer),
-            )
-        if answer.status != 200:
-            raise failure_of(answer)
+                evidence=error.evidence,
+            ) from error
         many = _decoded(answer.body, _Many, answer)
         listed = _decoded(many.data, tuple[Listed, ...] | None, answer) or ()
         return Page(messages=listed, cursor=many.next_cursor or None)
@@ -138,7 +150,7 @@ class Reader:
         cursor: str | None = None
         while True:
             params = {"limit": str(FOLDERS_PAGE), **({"page_token": cursor} if cursor else {})}
-            answer = self._get(f"{self._grants}/{quote(grant, safe='')}/folders", params)
+            answer = self._get(grant, f"{self._grants}/{quote(grant, safe='')}/folders", params, units=UNITS_OF_LIST)
             many = _decoded(answer.body, _Many, answer)
             for folder in _decoded(many.data, tuple[Folder, ...] | None, answer) or ():
                 attributes = frozenset(a.lower() for a in folder.attributes or () if a)
@@ -150,15 +162,16 @@ class Reader:
 
     def grant(self, grant: str) -> GrantDetails:
         """One grant with its aliases (Google and Microsoft 365 tell them; others have none); one request."""
-        answer = self._get(f"{self._grants}/{quote(grant, safe='')}", {"expose_aliases": "true"})
+        answer = self._get(grant, f"{self._grants}/{quote(grant, safe='')}", {"expose_aliases": "true"}, units=0)
         details: GrantDetails = _decoded(_decoded(answer.body, _One, answer).data, GrantDetails, answer)
         return details
 
-    def _get(self, url: str, params: Mapping[str, str]) -> Answer:
-        answer = self._transport.send("GET", url, headers=self._headers, params=params)
-        if answer.status != 200:
-            raise failure_of(answer)
-        return answer
+    def _get(self, grant: str, url: str, params: Mapping[str, str], *, units: float) -> Answer:
+        with self._gate.passing(), self._gate_of(grant).passing(units):
+            answer = self._transport.send("GET", url, headers=self._headers, params=params)
+            if answer.status != 200:
+                raise failure_of(answer)
+            return answer
 
 
 def _decoded(body: Any, shape: Any, answer: Answer) -> Any:

@@ -27,6 +27,21 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     notification: str | None = None
     attempt: int = 0
     not_before: int | None = None
+    revived: bool = False
+    traceparent: str | None = None
+
+
+class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="deleted", omit_defaults=True):
+    """A message that is gone from its mailbox, to be recorded."""
+
+    grant: str
+    message: str
+    source: str
+    first_seen: int
+    notification: str | None = None
+    attempt: int = 0
+    not_before: int | None = None
+    revived: bool = False
     traceparent: str | None = None
 
 
@@ -42,6 +57,7 @@ class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     notification: str | None = None
     attempt: int = 0
     not_before: int | None = None
+    revived: bool = False
     traceparent: str | None = None
 
 
@@ -56,10 +72,11 @@ class GrantItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     notification: str | None = None
     attempt: int = 0
     not_before: int | None = None
+    revived: bool = False
     traceparent: str | None = None
 
 
-Item = MessageItem | SweepItem | GrantItem
+Item = MessageItem | DeletedItem | SweepItem | GrantItem
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -74,7 +91,7 @@ _encoder = msgspec.json.Encoder()
 
 def queue_of(item: Item) -> str:
     """The queue an item belongs on."""
-    return MESSAGES if isinstance(item, MessageItem) else SWEEPS
+    return MESSAGES if isinstance(item, (MessageItem, DeletedItem)) else SWEEPS
 
 
 def encode(item: Item) -> str:

@@ -2,7 +2,7 @@
 
 Table `journal`, partition = grant. Row `m:<sha256 of the message id>` holds everything; once the message's date
 is known, row `d:<unix seconds, 11 digits>:<same hash>` goes with it in one transaction, so that a sweep reads a
-window of time with one range query. Table `sightings`, partition = activityid, says which mailboxes saw an email.
+window of time with one range query.
 
 Ids and outcomes only: no subject, address or body is ever kept here. What is final stays final: a late note of
 a slower worker never replaces it.
@@ -34,6 +34,8 @@ from mailsync.storage.tables import (
 
 LATEST_DATE = 99_999_999_999
 """The largest date eleven digits can hold; later ones, and those before 1970, are filed at the ends."""
+WAITS_FOR_GRANT = "grant"
+"""The reason of messages that wait for their mailbox's owner to sign in again, and are on no queue meanwhile."""
 TRIES = 8
 """How often a note is tried against other workers' notes of the same message before it counts as trouble."""
 
@@ -75,7 +77,6 @@ class Journal:
 
     def __init__(self, account: StorageAccount) -> None:
         self._entries = Table(account, "journal")
-        self._sightings = Table(account, "sightings")
 
     def get(self, grant: str, message: str) -> Entry | None:
         """What is known of one message; one storage call."""
@@ -114,6 +115,14 @@ class Journal:
                 for entry in some:
                     self.put(entry, self.get(entry.grant, entry.message))
 
+    def waiting_for_grant(self, grant: str) -> tuple[Entry, ...]:
+        """The messages of a mailbox that left the queue because its grant had expired."""
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge 'm:' and RowKey lt 'm;' and kind eq @kind and reason eq @reason",
+            {"grant": grant, "kind": Kind.DEFERRED.value, "reason": WAITS_FOR_GRANT},
+        )
+        return tuple(_entry(row) for row in rows)
+
     def between(self, grant: str, oldest: int, newest: int) -> Mapping[str, Known]:
         """The messages of a mailbox dated from `oldest` to `newest`, by the hash of their ids."""
         rows = self._entries.query(
@@ -121,22 +130,6 @@ class Journal:
             {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};"},
         )
         return {row["RowKey"].rpartition(":")[2]: _known(row) for row in rows}
-
-    def note_sighting(self, entry: Entry) -> None:
-        """Note that a mailbox holds the email an activityid stands for."""
-        self._sightings.put(
-            {
-                "PartitionKey": entry.activityid,
-                "RowKey": f"{entry.grant}:{hash_of(entry.message)}",
-                "kind": entry.kind.value,
-                "noted": str(entry.noted),
-            }
-        )
-
-    def sightings(self, activityid: str) -> tuple[str, ...]:
-        """The grants whose mailboxes hold this email."""
-        rows = self._sightings.query("PartitionKey eq @id", {"id": activityid})
-        return tuple(sorted({row["RowKey"].partition(":")[0] for row in rows}))
 
 
 def hash_of(message: str) -> str:

@@ -32,7 +32,9 @@ class Mailbox:
     aliases_read: int | None = None
     watermark: int | None = None
     swept: int | None = None
+    swept_wide: int | None = None
     expired: int | None = None
+    has_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ class Mailboxes:
         """Note that a grant expired, was renewed or deleted."""
         self._merge(grant, status=status, expired=_text(expired))
 
+    def note_waiting(self, grant: str, *, waiting: bool) -> None:
+        """Note whether messages of this mailbox wait in the journal for its grant to be renewed."""
+        self._merge(grant, waiting="yes" if waiting else "")
+
     def first_start(self, now: int) -> int:
         """When this installation first started: recorded once, by whoever asks first."""
         row = self._rows.get("installation", "first_start")
@@ -98,13 +104,14 @@ class Mailboxes:
             return None
         return Lease(mailbox=_mailbox(row), token=token)
 
-    def advance(self, lease: Lease, *, watermark: int, now: int) -> bool:
+    def advance(self, lease: Lease, *, watermark: int, now: int, wide: bool = False) -> bool:
         """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""
         return self._with_lease(
             lease,
             lambda row: {
                 "watermark": str(max(watermark, number(row, "watermark") or 0)),
                 "swept": str(now),
+                **({"swept_wide": str(now)} if wide else {}),
                 "lease_until": "",
             },
         )
@@ -152,7 +159,9 @@ def _mailbox(row: Row) -> Mailbox:
         aliases_read=number(row, "aliases_read"),
         watermark=number(row, "watermark"),
         swept=number(row, "swept"),
+        swept_wide=number(row, "swept_wide"),
         expired=number(row, "expired"),
+        has_waiting=row.get("waiting") == "yes",
     )
 
 

@@ -62,3 +62,17 @@ def test_no_path_of_a_machine_and_no_secret_is_committed() -> None:
         check=False,
     )
     assert found.stdout.split() in ([], ["mailsync/settings.py"])
+
+
+def test_the_table_of_failures_names_every_reason_in_the_code_and_no_other() -> None:
+    """A reason in a log line or a journal row can be looked up."""
+    table = (ROOT / "docs/failures.md").read_text(encoding="utf-8").partition("## Reasons")[2]
+    told = {name for line in table.splitlines()[4:] for name in re.findall(r"`([a-z_]+)`", line.split("|")[1])}
+    source = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("mailsync/**/*.py"))
+    used = set(re.findall(r'reason="([a-z_]+)"', source)) | set(re.findall(r'"(grant_[a-z]+)" if', source))
+    made = {f"{vendor}_{how}" for vendor in ("nylas", "dataverse") for how in ("timed_out", "unreachable")}
+    gates = {
+        f"{gate}_{how}" for gate in re.findall(r'Gate\(\s*"([a-z]+)"', source) for how in ("closed", "busy", "paced")
+    }
+    assert used - told == set(), "reasons nobody can look up"
+    assert told <= used | made | gates | {"nylas_throttled", "nylas_unavailable"}, "reasons that no longer exist"

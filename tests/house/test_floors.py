@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 
 FLOORS = {
     "mapping": 0,
+    "mailsync.alone": 1,
+    "mailsync.brake": 1,
     "mailsync.errors": 1,
+    "mailsync.gates": 1,
     "mailsync.outcome": 1,
     "mailsync.retry": 1,
     "mailsync.settings": 1,
@@ -27,7 +30,6 @@ FLOORS = {
     "mailsync.ingest": 3,
     "mailsync.write": 3,
     "mailsync.sweep": 3,
-    "mailsync.collect": 3,
     "mailsync.wiring": 4,
     "function_app": 5,
 }

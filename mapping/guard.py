@@ -1,0 +1,73 @@
+"""Is it the same mail? A second look at mails that carry one Message-ID, since broken senders use one again.
+
+Pure: what is compared is the sender, the subject without what replies and lists put before it, and how the text
+begins. In doubt it is another mail: a double can be seen and a loss can't.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from dataclasses import replace
+from uuid import uuid5
+
+from mapping.addresses import normalise
+from mapping.email_activity import EmailActivity
+from mapping.identity import NAMESPACE
+from mapping.parties import Role
+from mapping.text import clean, single_line
+
+LOOKED_AT = 20_000
+"""Characters of a body that are looked at for its beginning."""
+BEGINNING = 80
+"""Characters of the text that must be equal."""
+LONGEST_SUBJECT = 400
+"""Characters of a subject that are compared: Dataverse may hold no more of a long one."""
+
+_PREFIX = re.compile(
+    r"^(?:\s*(?:re|fw|fwd|aw|wg|sv|vs|antw|tr|rif|ref|enc|odp|res|rv|ynt|fs|vl|\u56de\u590d|\u7b54\u590d|\u8f6c\u53d1)"
+    r"(?:\[\d+\])?\s*[:\uff1a]|\s*\[[^\[\]]{1,60}\])",
+    re.IGNORECASE,
+)
+_INVISIBLE = re.compile(
+    r"<(?:style|script|head|title)\b.*?(?:</(?:style|script|head|title)\s*>|$)|<!--.*?(?:-->|$)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
+_BLANK = re.compile(r"[\s\u00a0\u200b-\u200d\ufeff]+")
+
+
+def guard_of(email: EmailActivity) -> str:
+    """Twelve hex digits that are equal for two copies of one mail."""
+    sender = next((party.address for party in email.parties if party.role is Role.SENDER), None)
+    return guard_of_row(sender=sender, subject=email.subject, description=email.description)
+
+
+def guard_of_row(*, sender: str | None, subject: str | None, description: str | None) -> str:
+    """The guard of an email as Dataverse holds it."""
+    told = "\n".join((normalise(sender) or "", bare_subject(subject), beginning_of(description)))
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def bare_subject(subject: str | None) -> str:
+    """The subject without Re, Fw and their like in other languages, and without list tags."""
+    text = single_line(subject or "")
+    while (found := _PREFIX.match(text)) is not None:
+        text = text[found.end() :]
+    return text.strip().casefold()[:LONGEST_SUBJECT]
+
+
+def beginning_of(body: str | None) -> str:
+    """How the visible text begins, whatever markup is around it."""
+    visible = _INVISIBLE.sub(" ", clean((body or "")[:LOOKED_AT]))
+    text = html.unescape(_TAG.sub("", visible))
+    return _BLANK.sub("", text).casefold()[:BEGINNING]
+
+
+def as_another_mail(email: EmailActivity, guard: str) -> EmailActivity:
+    """The email under an identity of its own, where its Message-ID is already that of another mail.
+
+    `messageid` stays empty: Dataverse and other trackers take it for unique.
+    """
+    return replace(email, activityid=uuid5(NAMESPACE, f"{email.activityid}\n{guard}"), messageid=None)

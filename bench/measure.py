@@ -9,14 +9,17 @@ from typing import Self
 import psutil
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sandbox.host import HostProcess
 from sandbox.world import World
 
 DELAY = 0.050
 """Seconds added to each vendor's answer."""
+PATIENCE = 120.0
+"""Seconds until something that should have happened counts as never happening."""
 
 
 class Meter:
-    """ASGI middleware that notes when requests came and when an answer said that an email is created or completed."""
+    """ASGI middleware that notes the first request, and each answer that says an email is created or completed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,32 +36,40 @@ class Meter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.first is None:
             self.first = time.perf_counter()
-        body = b""
+        heard: list[bytes] = []
 
         async def hear() -> Message:
-            nonlocal body
             message = await receive()
-            body += message.get("body", b"")
+            heard.append(message.get("body", b""))
             return message
 
         async def say(message: Message) -> None:
             await send(message)
             if message["type"] == "http.response.start" and message["status"] < 300:
-                self._note(scope, body)
+                self._note(scope["method"], scope["path"], heard)
 
         await self._app(scope, hear, say)
 
-    def _note(self, scope: Scope, body: bytes) -> None:
-        what = (scope["method"], scope["path"].rpartition("/")[2].partition("(")[0])
-        if what == ("POST", "emails") or (what == ("POST", "$batch") and b"\r\nPOST /api" in body):
+    def _note(self, method: str, path: str, heard: list[bytes]) -> None:
+        what = path.rpartition("/")[2].partition("(")[0]
+        body = b"".join(heard) if what == "$batch" else b""
+        if (method, what) == ("POST", "emails") or b"\r\nPOST /api/data/v9.2/emails" in body:
             self.created.append(time.perf_counter())
-        if what == ("PATCH", "emails") or (what == ("POST", "$batch") and b"\r\nPATCH /api" in body):
+        if (method, what) == ("PATCH", "emails") or b"\r\nPATCH /api/data/v9.2/emails" in body:
             self.completed.append(time.perf_counter())
 
 
+def metered(world: World) -> dict[str, Meter]:
+    """Put a meter before the stand-ins for Nylas and Dataverse."""
+    meters = {name: Meter(world.faults[name].app) for name in ("nylas", "dataverse")}
+    for name, meter in meters.items():
+        world.faults[name].app = meter
+    return meters
+
+
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Counters at one moment, or how far they moved between two."""
+class Trips:
+    """Round trips and new TCP connections, as the stand-ins' servers count them."""
 
     dataverse: int
     nylas: int
@@ -66,7 +77,7 @@ class Counts:
 
     @classmethod
     def of(cls, world: World) -> Self:
-        """As they stand now."""
+        """So far."""
         servers = world.servers
         return cls(
             dataverse=servers["dataverse"].requests,
@@ -74,13 +85,24 @@ class Counts:
             connections=servers["dataverse"].connections + servers["nylas"].connections,
         )
 
-    def __sub__(self, other: Counts) -> Counts:
-        return Counts(
-            self.dataverse - other.dataverse, self.nylas - other.nylas, self.connections - other.connections
+    def since(self, before: Trips) -> Trips:
+        """What was added since then."""
+        return Trips(
+            self.dataverse - before.dataverse, self.nylas - before.nylas, self.connections - before.connections
         )
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of CPU a process has used, its own children left out."""
+    """Seconds of CPU a process has used."""
     times = psutil.Process(pid).cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
+
+
+def settle(world: World, host: HostProcess, function: str, more: int, succeeded: int) -> None:
+    """Return once a function has succeeded so many times more than before, and nothing runs."""
+
+    def done() -> bool:
+        known = host.functions()
+        return known[function]["succeeded"] >= succeeded + more and not any(one["running"] for one in known.values())
+
+    world.wait(f"{more} runs of {function}", done, PATIENCE)

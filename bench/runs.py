@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ import psutil
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
-from bench.mail import deliver
-from bench.measure import Counts, Meter, cpu_of
+from bench.mail import Delivered, deliver
+from bench.measure import PATIENCE, Meter, Trips, cpu_of
 from mailsync.storage.envelope import MESSAGES, MessageItem, encode
 from sandbox.host import HostProcess
 from sandbox.world import APP, World
 
 RECIPE_APP = Path(__file__).parent / "recipe_app"
-PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,13 @@ class Run:
 
     emails: int
     seconds: float
-    """From the first request that reached a vendor to the last email that stood in Dataverse."""
-    counts: Counts
+    """From the first request that reached Nylas to the answer that the last email stands in Dataverse."""
+    trips: Trips
     cpu: float
-    """Seconds of CPU of the process that did the work."""
+    """Seconds of CPU of the process that did the work, until it was idle again."""
     cpu_azurite: float
     cpu_sandbox: float
-    """Of the process that stands in for the vendors and drives."""
+    """Of the process that stands in for the vendors and measures."""
 
     @property
     def rate(self) -> float:
@@ -49,7 +48,7 @@ class Run:
 
 
 def recipe_host(world: World, folder: Path) -> HostProcess:
-    """The recipe in a host like ours, with our own host.json; to be started by the caller."""
+    """The plain recipe in a host like ours, with our own host.json; to be started by the caller."""
     shutil.copytree(RECIPE_APP, folder, dirs_exist_ok=True)
     shutil.copy(APP / "host.json", folder)
     return HostProcess(folder, world.settings(), timers=False)
@@ -66,28 +65,25 @@ class Ways:
     def sequential(self, number: int) -> Run:
         """(a) The plain recipe, one message after another, in a process of its own."""
         messages = deliver(self._world, number)
-        env = {name: value for name, value in {**os.environ, **self._world.settings()}.items() if value is not None}
-        process = subprocess.Popen(
-            [sys.executable, str(RECIPE_APP / "recipe.py")],
-            env=env,
+        settings = {**os.environ, **self._world.settings()}
+        command = [sys.executable, str(RECIPE_APP / "recipe.py")]
+        with subprocess.Popen(
+            command,
+            env={name: value for name, value in settings.items() if value is not None},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with process:
-            process.stdout.readline()
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            orders, said = process.stdin, process.stdout
+            said.readline()  # it has its token
 
             def start() -> None:
-                lines = [json.dumps({"grant": grant, "message": message}) + "\n" for grant, message in messages]
-                process.stdin.writelines(lines)
-                process.stdin.flush()
+                orders.writelines(_order(message) + "\n" for message in messages)
+                orders.flush()
 
-            try:
-                return self._measured(process.pid, number, self._meters["dataverse"].created, start, lambda: True)
-            finally:
-                process.stdin.close()
+            return self._measured(process.pid, number, self._meters["dataverse"].created, start, lambda: True)
 
     def plain(self, number: int) -> Run:
         """(b) The same code in the host."""
@@ -102,10 +98,10 @@ class Ways:
         return self._hosted(self._world.host, MESSAGES, number, self._meters["dataverse"].completed)
 
     def _hosted(self, host: HostProcess, queue: str, number: int, landed: list[float]) -> Run:
-        messages = deliver(self._world, number)
-        texts = [_text(queue, grant, message) for grant, message in messages]
+        order = item if queue == MESSAGES else _order
+        texts = [order(message) for message in deliver(self._world, number)]
         process = psutil.Process(host.pid)
-        process.suspend()
+        process.suspend()  # it begins when all is on the queue
         try:
             fill(self._world, queue, texts)
         except BaseException:
@@ -116,25 +112,33 @@ class Ways:
     def _measured(
         self, pid: int, number: int, landed: list[float], start: Callable[[], None], idle: Callable[[], bool]
     ) -> Run:
-        world, azurite, me = self._world, self._world.azurite.pid, os.getpid()
+        world, processes = self._world, (pid, self._world.azurite.pid, os.getpid())
         for meter in self._meters.values():
             meter.clear()
-        before, cpu = Counts.of(world), [cpu_of(one) for one in (pid, azurite, me)]
+        before, used = Trips.of(world), [cpu_of(one) for one in processes]
         start()
         world.wait(f"{number} emails", lambda: len(landed) >= number, PATIENCE)
         world.wait("the work to end", idle, PATIENCE)
-        spent = [cpu_of(one) - was for one, was in zip((pid, azurite, me), cpu, strict=True)]
+        cpu, cpu_azurite, cpu_sandbox = (cpu_of(one) - was for one, was in zip(processes, used, strict=True))
         begun = self._meters["nylas"].first
         assert begun is not None
-        return Run(number, landed[number - 1] - begun, Counts.of(world) - before, *spent)
+        return Run(number, landed[number - 1] - begun, Trips.of(world).since(before), cpu, cpu_azurite, cpu_sandbox)
 
 
-def fill(world: World, queue: str, texts: list[str]) -> None:
-    """Put texts on a queue, making it first."""
-    client = QueueClient.from_connection_string(
-        world.azurite.connection_string, queue, message_encode_policy=TextBase64EncodePolicy()
+def item(delivered: Delivered) -> str:
+    """What the webhook would put on our queue."""
+    return encode(
+        MessageItem(
+            grant=delivered.grant, message=delivered.message, source="message.created", first_seen=int(time.time())
+        )
     )
-    with client:
+
+
+def fill(world: World, queue: str, texts: Sequence[str]) -> None:
+    """Put texts on a queue, making it if it is not there."""
+    with QueueClient.from_connection_string(
+        world.storage, queue, message_encode_policy=TextBase64EncodePolicy()
+    ) as client:
         with suppress(ResourceExistsError):
             client.create_queue()
         with ThreadPoolExecutor(4) as pool:
@@ -146,8 +150,5 @@ def is_idle(host: HostProcess) -> bool:
     return not any(function["running"] for function in host.functions().values())
 
 
-def _text(queue: str, grant: str, message: str) -> str:
-    if queue == MESSAGES:
-        now = int(time.time())
-        return encode(MessageItem(grant=grant, message=message, source="message.created", first_seen=now))
-    return json.dumps({"grant": grant, "message": message})
+def _order(delivered: Delivered) -> str:
+    return json.dumps({"grant": delivered.grant, "message": delivered.message})

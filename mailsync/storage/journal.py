@@ -90,20 +90,26 @@ class Journal:
         final record stays, and anything else is replaced.
         """
         for _ in range(TRIES):
-            if previous is not None:
-                if previous.kind.is_final and not entry.kind.is_final:
-                    return previous
-                entry = _carried(entry, previous)
+            if previous is not None and previous.kind.is_final and not entry.kind.is_final:
+                return previous
+            noted = _carried(entry, previous)
             try:
-                made = self._entries.change(_changes(entry, previous))
+                return replace(noted, etag=self._write(noted, previous))
             except ConflictError:
                 previous = self.get(entry.grant, entry.message)
-            else:
-                return replace(entry, etag=made[0])
         raise TransientError(
             "the journal's record of a message is being changed by others without end",
             reason="journal_contended",
         )
+
+    def _write(self, entry: Entry, previous: Entry | None) -> str:
+        """Write the rows of a note; a note made while the work goes on is one row, for a transaction costs four times
+        as much and a sweep that finds no `d:` row yet does no harm."""
+        changes = _changes(entry, previous)
+        if entry.kind is not Kind.WRITING:
+            return self._entries.change(changes)[0]
+        row = changes[0][1]
+        return self._entries.create(row) if previous is None else self._entries.replace(row, previous.etag, whole=True)
 
     def note_queued(self, entries: Sequence[Entry]) -> None:
         """Note messages that a sweep is about to enqueue, many to a transaction."""
@@ -181,8 +187,15 @@ def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
     return changes
 
 
-def _carried(entry: Entry, previous: Entry) -> Entry:
-    """A new note of a message keeps what it doesn't know better than the one before."""
+def _carried(entry: Entry, previous: Entry | None) -> Entry:
+    """A new note of a message keeps what it doesn't know better than the one before.
+
+    While the work goes on the date stays that of the `d:` row there is, so that the last note can move it.
+    """
+    if previous is None:
+        return replace(entry, date=None) if entry.kind is Kind.WRITING else entry
+    if entry.kind is Kind.WRITING:
+        entry = replace(entry, date=previous.date)
     return replace(
         entry,
         first_seen=min(entry.first_seen, previous.first_seen),

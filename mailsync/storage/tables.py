@@ -75,24 +75,26 @@ class Table:
 
         return self._making(submit)
 
-    def create(self, row: Row) -> None:
-        """Make a row that must not be there; raises ConflictError."""
+    def create(self, row: Row) -> str:
+        """Make a row that must not be there; returns its etag, raises ConflictError."""
 
-        def make() -> None:
+        def make() -> str:
             try:
-                self._client.create_entity(dict(row))
+                return str(self._client.create_entity(dict(row))["etag"])
             except ResourceExistsError as error:
                 raise ConflictError from error
 
-        self._making(make)
+        return self._making(make)
 
-    def replace(self, row: Row, etag: str) -> None:
-        """Merge values into a row that must not have changed since it was read; raises ConflictError."""
+    def replace(self, row: Row, etag: str, *, whole: bool = False) -> str:
+        """Change values, or all, of a row that must not have changed since it was read; raises ConflictError."""
+        mode = UpdateMode.REPLACE if whole else UpdateMode.MERGE
         with storage_failures():
             try:
-                self._client.update_entity(
-                    dict(row), mode=UpdateMode.MERGE, etag=etag, match_condition=MatchConditions.IfNotModified
+                made = self._client.update_entity(
+                    dict(row), mode=mode, etag=etag, match_condition=MatchConditions.IfNotModified
                 )
+                return str(made["etag"])
             except HttpResponseError as error:
                 if error.status_code in {404, 412}:
                     raise ConflictError from error

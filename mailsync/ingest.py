@@ -27,6 +27,8 @@ from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem,
 from mailsync.telemetry import emit
 
 LONGEST_CHALLENGE = 2048
+TRACEPARENT = 55
+"""Characters of a W3C trace context; anything else is not carried on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def accept(
         return _refused(413, str(error))
     except NotANotificationError as error:
         return _refused(400, str(error))
-    item = item_of(notification, now=now, traceparent=headers.get("traceparent"))
+    traceparent = headers.get("traceparent", "")
+    item = item_of(notification, now=now, traceparent=traceparent if len(traceparent) == TRACEPARENT else None)
     if item is None:
         emit("notification_ignored", type=notification.type[:80], notification=notification.id)
         return Reply(200, "not used")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mailsync.errors import ConfigurationError, Scope
 
@@ -102,8 +102,8 @@ class Settings:
             storage=_storage(reading),
             webhook_secrets=_secrets(reading),
             nylas_api_key=reading.required("NYLAS_API_KEY", _text),
-            nylas_api_uri=reading.optional("NYLAS_API_URI", _url, "https://api.us.nylas.com"),
-            dataverse_url=reading.required("DATAVERSE_URL", _url),
+            nylas_api_uri=reading.optional("NYLAS_API_URI", _origin, "https://api.us.nylas.com"),
+            dataverse_url=reading.required("DATAVERSE_URL", _origin),
             sweep_overlap=reading.optional("SWEEP_OVERLAP", _between(60, 86_400), 900),
             sweep_page_size=reading.optional("SWEEP_PAGE_SIZE", _between(1, 200), 40),
             sweep_spread=reading.optional("SWEEP_SPREAD", _between(0, 3_600), 240),
@@ -175,7 +175,8 @@ def _connection_string(text: str) -> str:
     parts = {name.strip().lower() for name, found, _ in (part.partition("=") for part in text.split(";")) if found}
     if "usedevelopmentstorage" in parts:
         return DEVELOPMENT_STORAGE
-    if not ({"accountname", "queueendpoint"} & parts and {"accountkey", "sharedaccesssignature"} & parts):
+    named = "accountname" in parts or {"queueendpoint", "tableendpoint"} <= parts
+    if not (named and {"accountkey", "sharedaccesssignature"} & parts):
         raise ValueError("is not a storage connection string (it names an account, and a key or a signature)")
     return text
 
@@ -196,9 +197,23 @@ def _url(text: str) -> str:
     local = parts.hostname in {"127.0.0.1", "localhost", "::1"}
     if not parts.hostname or parts.scheme not in ({"https", "http"} if local else {"https"}):
         raise ValueError("is not an https address such as https://example.crm.dynamics.com")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError("is an address with a query, a fragment or a user name; give the bare address")
+    if parts.query or parts.fragment or parts.username or not _has_good_port(parts):
+        raise ValueError("is an address with a query, a fragment, a user name or a bad port; give the bare address")
     return text.rstrip("/")
+
+
+def _origin(text: str) -> str:
+    url = _url(text)
+    if urlsplit(url).path:
+        raise ValueError("is an address with a path; give the bare address such as https://example.crm.dynamics.com")
+    return url
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:

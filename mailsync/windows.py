@@ -34,7 +34,8 @@ def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_day
     `whole_days` is for EWS, whose search works by the day (Nylas' page on search, read 2026-11): it widens the
     window to whole UTC days on both sides.
     """
-    after = max(min(floor, watermark), watermark - overlap)
+    watermark = max(watermark, min(floor, now))
+    after = max(min(floor, now), watermark - overlap)
     proves = min(now, watermark + LONGEST)
     before = proves + overlap if proves >= now else proves
     if whole_days:

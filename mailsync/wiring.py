@@ -284,7 +284,7 @@ class Wiring:
         api = WebApi(
             transport,
             url=settings.dataverse_url,
-            tokens=Tokens(_dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
+            tokens=Tokens(lambda: _dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
             gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
             most_at_once=at_once,
         )
@@ -326,11 +326,13 @@ class Wiring:
 def _dataverse_credential(settings: Settings) -> TokenCredential:
     from azure.identity import DefaultAzureCredential
 
+    # items wait for the token: its own defaults would let an Entra that never answers hold them for minutes
+    patience = {"connection_timeout": 4, "read_timeout": 8, "retry_total": 0}
     host = settings.authority_host
     if host is None:
-        return DefaultAzureCredential()
+        return DefaultAzureCredential(**patience)
     bare = host.removeprefix("https://").strip("/")
-    return DefaultAzureCredential(authority=bare, disable_instance_discovery=bare not in ENTRA_HOSTS)
+    return DefaultAzureCredential(authority=bare, disable_instance_discovery=bare not in ENTRA_HOSTS, **patience)
 
 
 def _storage_credential(storage: StorageSettings) -> TokenCredential:

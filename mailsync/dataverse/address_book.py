@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import idna
 import msgspec
@@ -33,8 +34,11 @@ MISSING_TABLE_LIFE = 3600.0
 """Seconds before a table this organisation didn't have is asked for again: an app may be installed meanwhile."""
 LONGEST_ADDRESS = 100
 """UTF-16 units of the longest address a column can hold: a longer one belongs to nobody."""
-ADDRESSES_PER_REQUEST = 80
-"""Keeps a request line inside a batch far below its 65,536 characters."""
+LONGEST_LIST = 15_000
+"""Characters of the percent-encoded addresses in one request, each column of a table naming all of them: keeps the
+request line below the 65,536 characters that a batch allows."""
+MOST_ADDRESSES = 100
+"""Addresses in one request."""
 SEGMENT_MISSING = frozenset({"0x80060888", "0x8006088a", ""})
 """Codes of "Resource not found for the segment", which Microsoft's pages and public reports give differently (read
 2026-11): the table is not in this organisation."""
@@ -127,9 +131,7 @@ class AddressBook:
         for source in SOURCES:
             if self._missing.get(source.table, 0.0) > now:
                 continue
-            for start in range(0, len(addresses), ADDRESSES_PER_REQUEST):
-                some = addresses[start : start + ADDRESSES_PER_REQUEST]
-                asked.append((source, request("GET", _search(source, some))))
+            asked += [(source, request("GET", _search(source, some))) for some in _portions(addresses)]
         return Question(
             addresses=tuple(addresses),
             sources=tuple(source for source, _ in asked),
@@ -167,6 +169,21 @@ class AddressBook:
                 self._known.popitem(last=False)
 
 
+def _portions(addresses: Sequence[str]) -> Iterator[list[str]]:
+    """The addresses in lists that each fit one request."""
+    portion: list[str] = []
+    length = 0
+    for address in addresses:
+        longer = sum(len(quote(spelling)) + 3 for spelling in _spellings(address))
+        if portion and (length + longer > LONGEST_LIST or len(portion) == MOST_ADDRESSES):
+            yield portion
+            portion, length = [], 0
+        portion.append(address)
+        length += longer
+    if portion:
+        yield portion
+
+
 def _search(source: _Source, addresses: Sequence[str]) -> str:
     spelled = sorted({spelling for address in addresses for spelling in _spellings(address)})
     columns = (source.key, source.name, source.state, *source.addresses)
@@ -190,7 +207,7 @@ def _candidates(source: _Source, answer: Answer) -> Iterator[tuple[str, Candidat
         raise failure_of(answer)
     try:
         rows = _rows.decode(answer.body).value
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TransientError(
             f"Dataverse's answer about {source.entity_set} can't be read",
             reason="dataverse_not_odata",

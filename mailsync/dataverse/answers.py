@@ -86,6 +86,13 @@ def failure_of(answer: Answer) -> MailSyncError:
             evidence=evidence,
             retry_after=answer.retry_after,
         )
+    if status < 300:
+        return TransientError(
+            "Dataverse answered a success that holds something else than was asked for",
+            reason="dataverse_not_odata",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
+        )
     if status >= 500 or status == 408 or code in SQL_TROUBLE:
         return TransientError(
             f"Dataverse is in trouble ({status})",

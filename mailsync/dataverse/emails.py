@@ -6,10 +6,12 @@ repeated: the email's id is the caller's, and a second create is answered 412.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -28,6 +30,8 @@ from mapping.regarding import Parent, ParentParty
 
 ANCESTORS_ASKED = 12
 """The nearest mails of a reply chain that are looked for; the parent is the nearest one found."""
+LONGEST_ANCESTORS = 40_000
+"""Characters of their ids, percent-encoded: a request line in a batch holds 65,536."""
 _TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _ANNOTATED = {"Prefer": 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'}
 _IF_THERE = {"If-Match": "*"}
@@ -117,8 +121,9 @@ class Emails:
         wants_existing = self._adopt_existing and identity.messageid is not None
         if wants_existing:
             asked.append(_existing_request(identity))
+        ancestors = _fitting(ancestors)
         if ancestors:
-            asked.append(_ancestors_request(ancestors[:ANCESTORS_ASKED]))
+            asked.append(_ancestors_request(ancestors))
         if asked or unknown:
             unknown += nobody
         question = self._address_book.question(unknown) if unknown else None
@@ -133,7 +138,7 @@ class Emails:
 
     def parent(self, ancestors: Sequence[str]) -> Parent | None:
         """The nearest of these mails that is there; one round trip."""
-        ((answer,),) = self._api.batch([_ancestors_request(ancestors[:ANCESTORS_ASKED])])
+        ((answer,),) = self._api.batch([_ancestors_request(ancestors)])
         return _parent(ancestors, _rows(answer))[0]
 
     def put(self, email: EmailActivity, *, people: Sequence[str]) -> Written:
@@ -196,6 +201,12 @@ class Emails:
         answer = self._api.send(
             "PATCH", f"emails({activityid})", body=msgspec.json.encode(completion), headers=_IF_THERE
         )
+        if answer.status == 404 and complaint_of(answer).code:
+            raise TransientError(
+                "an email of ours was removed before it was completed",
+                reason="email_removed_meanwhile",
+                evidence=evidence_of(answer),
+            )
         if answer.status >= 300:
             raise failure_of(answer)
 
@@ -223,7 +234,14 @@ class Emails:
             headers=_IF_THERE,
         )
         (answers,) = self._api.batch([batch.Changeset((create, complete))])
-        return next((answer for answer in answers if answer.status >= 300), answers[-1])
+        refused = next((answer for answer in answers if answer.status >= 300), None)
+        if refused is None and len(answers) != 2:
+            raise TransientError(
+                "Dataverse answered a changeset of two operations otherwise than with two answers or a refusal",
+                reason="dataverse_batch_unreadable",
+                scope=Scope.ORGANISATION,
+            )
+        return refused or answers[-1]
 
     def _create_then_complete(self, email: EmailActivity) -> Answer:
         created = self._api.send("POST", "emails", body=msgspec.json.encode(email.row()))
@@ -316,7 +334,9 @@ def _existing_request(identity: Identity) -> batch.Request:
 
 
 def _existing(identity: Identity, rows: Iterable[Mapping[str, Any]]) -> Existing | None:
-    return _preferred(rows, own=str(identity.activityid))
+    """Dataverse compares without case, and Message-IDs differ by it."""
+    same = (row for row in rows if canonical_message_id(row.get("messageid")) == identity.message_id)
+    return _preferred(same, own=str(identity.activityid))
 
 
 def _preferred(rows: Iterable[Mapping[str, Any]], *, own: str | None) -> Existing | None:
@@ -325,7 +345,14 @@ def _preferred(rows: Iterable[Mapping[str, Any]], *, own: str | None) -> Existin
     return min(found, key=lambda row: (row.activityid != own, not row.is_completed), default=None)
 
 
+def _fitting(ancestors: Sequence[str]) -> Sequence[str]:
+    """The nearest ancestors that fit one request line."""
+    lengths = itertools.accumulate(2 * len(quote(canonical)) + 40 for canonical in ancestors[:ANCESTORS_ASKED])
+    return ancestors[: sum(length <= LONGEST_ANCESTORS for length in lengths)]
+
+
 def _ancestors_request(ancestors: Sequence[str]) -> batch.Request:
+    ancestors = _fitting(ancestors)
     stored = [spelling for canonical in ancestors for spelling in (f"<{canonical}>", canonical)]
     fitting = [spelling for spelling in stored if len(spelling) <= LONGEST_MESSAGE_ID]
     wanted = [odata.any_of("messageid", fitting)] if fitting else []
@@ -351,7 +378,7 @@ def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> tupl
         canonical = canonical_message_id(row.get("messageid"))
         if canonical is not None:
             by_id.setdefault(canonical, row)
-    for depth, ancestor in enumerate(ancestors[:ANCESTORS_ASKED]):
+    for depth, ancestor in enumerate(ancestors):
         found = by_id.get(ancestor) or by_id.get(str(activityid_of(ancestor)))
         if found is not None:
             parent = Parent(
@@ -360,7 +387,7 @@ def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> tupl
                 parties=_parties(found),
             )
             return parent, depth
-    return None, min(len(ancestors), ANCESTORS_ASKED)
+    return None, len(ancestors)
 
 
 def _standing(row: Mapping[str, Any]) -> Standing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
@@ -14,15 +15,32 @@ from mailsync.gates import Gate
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
+ENTRAS_OWN_TROUBLE = frozenset({"AADSTS90033", "AADSTS90006", "AADSTS90014", "AADSTS50196"})
+"""Codes of trouble in Entra itself, and of its throttling, that pass."""
+NO_ANSWER = (
+    "http error: 5",
+    "http error: 429",
+    "connection",
+    "timed out",
+    "timeout",
+    "max retries",
+    "unreachable",
+    "resolve",
+    "temporarily_unavailable",
+)
 EARLY = 300
 """Seconds before its end that a token counts as spent."""
 
 
 class Tokens:
-    """Access tokens for one resource, from an azure-identity credential."""
+    """Access tokens for one resource, from an azure-identity credential.
 
-    def __init__(self, credential: TokenCredential, *, resource: str, gate: Gate) -> None:
-        self._credential = credential
+    The credential is made anew when Dataverse refuses a token: azure-identity would give the same one again.
+    """
+
+    def __init__(self, make_credential: Callable[[], TokenCredential], *, resource: str, gate: Gate) -> None:
+        self._make_credential = make_credential
+        self._credential: TokenCredential | None = None
         self._gate = gate
         self._scope = f"{resource}/.default"
         self._lock = threading.Lock()
@@ -42,11 +60,13 @@ class Tokens:
         """Forget a token that Dataverse answered 401 to."""
         with self._lock:
             if self._token is not None and self._token.token == token:
-                self._token = None
+                self._token = self._credential = None
 
     def _fetched(self) -> AccessToken:
         with self._gate.passing():
             try:
+                if self._credential is None:
+                    self._credential = self._make_credential()
                 return self._credential.get_token(self._scope)
             except AzureError as error:
                 raise failure_of(error) from error
@@ -60,7 +80,7 @@ def failure_of(error: AzureError) -> MailSyncError:
     """
     told = str(error)
     code = next((word.strip(":,.'\"") for word in told.split() if word.startswith("AADSTS")), "")
-    if code or (isinstance(error, ClientAuthenticationError) and not _no_answer(told)):
+    if code not in ENTRAS_OWN_TROUBLE and (code or _is_refusal(error, told)):
         return ConfigurationError(
             f"Entra gives no token ({code or type(error).__name__}); check AZURE_TENANT_ID, AZURE_CLIENT_ID and "
             "AZURE_CLIENT_SECRET, or the function app's managed identity",
@@ -76,8 +96,6 @@ def failure_of(error: AzureError) -> MailSyncError:
     )
 
 
-def _no_answer(told: str) -> bool:
+def _is_refusal(error: AzureError, told: str) -> bool:
     lowered = told.lower()
-    return any(
-        sign in lowered for sign in ("connection", "timed out", "timeout", "max retries", "unreachable", "resolve")
-    )
+    return isinstance(error, ClientAuthenticationError) and not any(sign in lowered for sign in NO_ANSWER)

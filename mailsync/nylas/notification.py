@@ -6,6 +6,7 @@ be truncated, transformed or late.
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,9 @@ ABOUT_A_MESSAGE = MESSAGE_TYPES | {DELETED_TYPE}
 USED_TYPES = ABOUT_A_MESSAGE | BEGUN_TYPES | ENDED_TYPES | {RENEWED_TYPE}
 LONGEST_ID = 2048
 LONGEST_FOLDERS = 4096
-"""Characters. Nylas' ids stay below a thousand; a queue's message holds 48 KiB."""
+"""Characters, bytes. Nylas' ids stay below a thousand; a queue's message holds 48 KiB."""
+_GRANT = re.compile(r"[A-Za-z0-9_.@+:=~-]{1,500}")
+"""A grant id is a UUID; what no table takes as a key is none."""
 REAUTHENTICATED = 25027
 """The code of a grant.updated that a new sign-in caused (Nylas' notification schemas, read 2026-11)."""
 
@@ -111,7 +114,7 @@ def notification_of(body: bytes) -> Notification:
         wire = _wires.decode(body)
         family = ".".join(wire.type.split(".")[:2])
         if family not in USED_TYPES:
-            return Notification(id=_text(wire.id), type=wire.type, family=family, time=_number(wire.time))
+            return Notification(id=_id(wire.id), type=wire.type, family=family, time=_number(wire.time))
         data = _datas.decode(wire.data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise NotANotificationError(f"the body is not a notification ({type(error).__name__})") from error
@@ -119,10 +122,10 @@ def notification_of(body: bytes) -> Notification:
     grant, message = _text(about.grant_id) or _text(data.grant_id), _text(about.id)
     if not grant or (family in ABOUT_A_MESSAGE and not message):
         raise NotANotificationError(f"a {family} without the ids of its grant and message")
-    if len(grant) > LONGEST_ID or len(message or "") > LONGEST_ID:
-        raise NotANotificationError(f"a {family} with an id longer than any of Nylas'")
+    if not _GRANT.fullmatch(grant) or len(message or "") > LONGEST_ID:
+        raise NotANotificationError(f"a {family} with an id that is none of Nylas'")
     return Notification(
-        id=_text(wire.id),
+        id=_id(wire.id),
         type=wire.type,
         family=family,
         time=_number(wire.time),
@@ -137,7 +140,12 @@ def notification_of(body: bytes) -> Notification:
 def _folders(value: object) -> tuple[str, ...]:
     """The ids of a message's folders; left out when they would not fit the queue's 48 KiB beside the rest."""
     found = tuple(folder for folder in value if isinstance(folder, str)) if isinstance(value, list) else ()
-    return found if sum(map(len, found)) <= LONGEST_FOLDERS else ()
+    return found if len(msgspec.json.encode(found)) <= LONGEST_FOLDERS else ()
+
+
+def _id(value: object) -> str | None:
+    """A notification's own id, which is only told to people; one that is no id is left out."""
+    return value if isinstance(value, str) and 0 < len(value) <= 128 else None
 
 
 def _text(value: object) -> str | None:

@@ -44,7 +44,8 @@ class StorageAccount:
 
     def queue(self, name: str, *, prompt: bool = False) -> QueueClient:
         """A client that writes base64 text, as host.json's messageEncoding expects."""
-        given = {**(PROMPT if prompt else PATIENT), "transport": self._transport()}
+        timing = PROMPT if prompt else PATIENT
+        given = {**timing, "transport": self._transport(timing)}
         settings = self._settings
         if settings.connection_string:
             service = QueueServiceClient.from_connection_string(settings.connection_string, **given)
@@ -57,19 +58,21 @@ class StorageAccount:
         return self._tables.get_table_client(name)
 
     def _table_service(self) -> TableServiceClient:
-        given = {**PATIENT, "transport": self._transport()}
+        given = {**PATIENT, "transport": self._transport(PATIENT)}
         settings = self._settings
         if settings.connection_string:
             return TableServiceClient.from_connection_string(settings.connection_string, **given)
         return TableServiceClient(settings.table_uri or "", credential=self._credential, **given)
 
-    def _transport(self) -> RequestsTransport:
+    def _transport(self, timing: dict[str, Any]) -> RequestsTransport:
         # use_env_settings would make requests read the environment and .netrc for each call
         return RequestsTransport(
             session=self._session,
             session_owner=False,
             use_env_settings=False,
             connection_verify=self._session.verify,
+            connection_timeout=timing["connection_timeout"],
+            read_timeout=timing["read_timeout"],
         )
 
 

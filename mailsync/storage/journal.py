@@ -90,7 +90,7 @@ class Journal:
         final record stays, and anything else is replaced.
         """
         for _ in range(TRIES):
-            if previous is not None and previous.kind.is_final and not entry.kind.is_final:
+            if previous is not None and not _may_follow(previous.kind, entry.kind):
                 return previous
             noted = _carried(entry, previous)
             try:
@@ -113,8 +113,9 @@ class Journal:
 
     def note_queued(self, entries: Sequence[Entry]) -> None:
         """Note messages that a sweep is about to enqueue, many to a transaction."""
-        for start in range(0, len(entries), LARGEST_TRANSACTION // 2):
-            some = entries[start : start + LARGEST_TRANSACTION // 2]
+        once = list({entry.message: entry for entry in entries}.values())
+        for start in range(0, len(once), LARGEST_TRANSACTION // 2):
+            some = once[start : start + LARGEST_TRANSACTION // 2]
             try:
                 self._entries.change(change for entry in some for change in _changes(entry, None))
             except ConflictError:
@@ -136,6 +137,11 @@ class Journal:
             {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};"},
         )
         return {row["RowKey"].rpartition(":")[2]: _known(row) for row in rows}
+
+
+def _may_follow(before: Kind, after: Kind) -> bool:
+    """What is final stays what it is, until it is gone from Dataverse."""
+    return not before.is_final or after in {before, Kind.REMOVED, Kind.ERASED}
 
 
 def hash_of(message: str) -> str:

@@ -1,0 +1,322 @@
+"""Reading from Nylas over a real socket: messages with their headers, listings page by page, folders, grants."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from mailsync.errors import GrantError, MessageError, MessageGoneError, Scope, ThrottledError, TransientError
+from mailsync.nylas.reader import CursorError, GrantDetails, Page
+from sandbox.faults import Answer, Fault
+from tests.mailsync.parts import NOW, NylasServed, mail, new_address, new_id
+
+ODD_IDS = [
+    "18d5a4b2c3e4f567",
+    "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A_x==",
+    "<a+b@mail.example>",
+    "with/slash",
+    "with%2Fslash",
+    "100% sure?",
+    "a#b&c=d;e",
+    "ein Brief von Jörg",
+    "日本語 ☃ \U0001f600",
+    "a\\b'c\"d",
+    "%",
+    "x" * 900,
+]
+
+
+@pytest.fixture
+def grant(nylas: NylasServed) -> str:
+    return nylas.stand_in.connect(new_address(), "google", created_at=NOW)
+
+
+def say(nylas: NylasServed, status: int, body: object = b"", **headers: str) -> None:
+    """Let Nylas answer this to whatever it is asked."""
+    written = body if isinstance(body, bytes) else json.dumps(body).encode()
+    nylas.faults.add(Fault(Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, written)))
+
+
+# one message
+
+
+def test_a_message_comes_with_its_headers_in_one_request(nylas: NylasServed, grant: str) -> None:
+    letter = mail(
+        "dora@fabrikam.example",
+        "ann@contoso.example",
+        subject="Grüße 日本",
+        message_id="<new@mail.example>",
+        in_reply_to="<old@mail.example>",
+        references="<oldest@mail.example> <old@mail.example>",
+    )
+    message_id = nylas.stand_in.deliver(grant, letter, notify=False)
+    message = nylas.reader().message(grant, message_id)
+    assert (message.id, message.subject, message.body) == (message_id, "Grüße 日本", "<p>Hello</p>")
+    assert message.header("message-id") == "<new@mail.example>"
+    assert message.header("In-Reply-To") == "<old@mail.example>"
+    assert message.header("References") == "<oldest@mail.example> <old@mail.example>"
+    assert nylas.server.requests == 1
+
+
+@pytest.mark.parametrize("message_id", ODD_IDS, ids=lambda text: text[:12])
+def test_any_id_is_asked_for_as_it_is(nylas: NylasServed, grant: str, message_id: str) -> None:
+    nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), message_id=message_id, notify=False)
+    assert nylas.reader().message(grant, message_id).id == message_id
+
+
+def test_a_mail_without_message_id_has_an_empty_list_of_headers(nylas: NylasServed, grant: str) -> None:
+    message_id = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", message_id=None), notify=False)
+    assert nylas.reader().message(grant, message_id).headers == ()
+
+
+@pytest.mark.parametrize("headers", [..., None], ids=["absent", "null"])
+def test_without_the_list_of_headers_nobody_knows_whose_mail_it_is(
+    nylas: NylasServed, grant: str, headers: object
+) -> None:
+    """Taken for a mail without Message-ID, the same mail would get a second identity."""
+    message_id = nylas.stand_in.deliver(
+        grant, mail("dora@fabrikam.example"), overrides={"headers": headers}, notify=False
+    )
+    with pytest.raises(TransientError) as error:
+        nylas.reader().message(grant, message_id)
+    assert error.value.reason == "nylas_without_headers"
+
+
+def test_a_message_that_is_not_there(nylas: NylasServed, grant: str) -> None:
+    with pytest.raises(MessageGoneError):
+        nylas.reader().message(grant, "nothing")
+
+
+def test_a_message_of_a_mailbox_that_is_not_there(nylas: NylasServed) -> None:
+    with pytest.raises(MessageGoneError):
+        nylas.reader().message(new_id(), "nothing")
+
+
+def test_an_expired_grant(nylas: NylasServed, grant: str) -> None:
+    nylas.stand_in.expire(grant)
+    with pytest.raises(GrantError) as error:
+        nylas.reader().message(grant, "any")
+    assert (error.value.reason, error.value.evidence.code) == ("grant_refused", "unauthorized")
+
+
+def test_a_wrong_api_key(nylas: NylasServed, grant: str) -> None:
+    with pytest.raises(GrantError) as error:
+        nylas.reader(api_key="nyk_of_somebody_else").message(grant, "any")
+    assert "NYLAS_API_KEY" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"subject": 17},
+        {"date": "yesterday"},
+        {"to": "ann@contoso.example"},
+        {"from": [["dora@fabrikam.example"]]},
+        {"id": None},
+        {"headers": {"Message-ID": "<a@b>"}},
+    ],
+    ids=["subject", "date", "to", "from", "id", "headers"],
+)
+def test_a_message_in_another_shape_is_put_aside_without_being_quoted(
+    nylas: NylasServed, grant: str, overrides: dict[str, object]
+) -> None:
+    message_id = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), overrides=overrides, notify=False)
+    with pytest.raises(MessageError) as error:
+        nylas.reader().message(grant, message_id)
+    assert error.value.reason == "message_shape"
+    assert "example" not in str(error.value)
+    assert next(iter(overrides)) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        dict.fromkeys(["subject", "body", "snippet", "date", "from", "to", "cc", "bcc", "reply_to", "folders"]),
+        dict.fromkeys(["thread_id", "subject", "body", "date", "from", "to", "cc", "bcc", "folders"], ...),
+        {"from": [None], "to": [{}, None, {"name": None, "email": None}], "folders": [None], "attachments": [None]},
+        {"headers": [None, {}, {"name": None}, {"value": "x"}, {"name": "X-A", "value": None}]},
+        {"surprise": {"of": ["any", "kind"]}, "date": 1.5},
+    ],
+    ids=["all null", "all absent", "nulls inside", "headers with holes", "unknown fields"],
+)
+def test_what_may_be_missing_may_be_missing(nylas: NylasServed, grant: str, overrides: dict[str, object]) -> None:
+    message_id = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), overrides=overrides, notify=False)
+    assert nylas.reader().message(grant, message_id).id == message_id
+
+
+NOT_WHAT_IS_DOCUMENTED = {
+    "HTML": (b"<html>Please sign in</html>", {"content_type": "text/html"}),
+    "HTML that says it is JSON": (b"<html>Please sign in</html>", {}),
+    "nothing": (b"", {}),
+    "a text": (b'"ok"', {}),
+    "a list": (b"[]", {}),
+    "half": (b'{"data": {"id": "x"', {}),
+    "nested without end": (b'{"data": ' + b"[" * 100_000, {}),
+}
+
+
+@pytest.mark.parametrize(("body", "headers"), NOT_WHAT_IS_DOCUMENTED.values(), ids=NOT_WHAT_IS_DOCUMENTED)
+def test_a_200_that_is_something_else_passes_by_itself(
+    nylas: NylasServed, grant: str, body: bytes, headers: dict[str, str]
+) -> None:
+    say(nylas, 200, body, **headers)
+    reader = nylas.reader()
+    for ask in (
+        lambda: reader.message(grant, "m"),
+        lambda: reader.page(grant, after=0, before=1, limit=1, cursor=None),
+        lambda: reader.folders(grant),
+        lambda: reader.grant(grant),
+    ):
+        with pytest.raises(TransientError) as error:
+            ask()
+        assert error.value.reason == "nylas_shape"
+
+
+def test_throttling_names_its_time(nylas: NylasServed, grant: str) -> None:
+    say(nylas, 429, {"error": {"type": "rate_limit_error", "message": "x"}}, retry_after="17")
+    with pytest.raises(ThrottledError) as error:
+        nylas.reader().page(grant, after=0, before=1, limit=1, cursor=None)
+    assert (error.value.reason, error.value.retry_after, error.value.scope) == ("nylas_throttled", 17.0, Scope.MAILBOX)
+
+
+# listings
+
+
+def listed(nylas: NylasServed, grant: str, after: int, before: int, limit: int) -> list[Page]:
+    reader, pages, cursor = nylas.reader(), [], None
+    while not pages or cursor:
+        pages.append(reader.page(grant, after=after, before=before, limit=limit, cursor=cursor))
+        cursor = pages[-1].cursor
+    return pages
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["last cursor null", "last cursor absent"])
+def test_a_listing_is_read_page_by_page_newest_first(nylas: NylasServed, grant: str, absent: bool) -> None:
+    nylas.stand_in.behaviour.last_cursor_absent = absent
+    ids = [
+        nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", date=NOW + number), notify=False)
+        for number in range(7)
+    ]
+    pages = listed(nylas, grant, NOW, NOW + 6, 2)
+    found = [one for page in pages for one in page.messages]
+    assert [one.id for one in found] == list(reversed(ids[1:6]))  # the stand-in takes both ends as exclusive
+    assert [one.date for one in found] == [NOW + number for number in (5, 4, 3, 2, 1)]
+    assert all(set(one.folders or ()) == {"UNREAD", "CATEGORY_PERSONAL", "INBOX"} for one in found)
+    assert [len(page.messages) for page in pages] == [2, 2, 1]
+    assert nylas.server.requests == 3
+
+
+def test_a_mailbox_with_nothing_in_it(nylas: NylasServed, grant: str) -> None:
+    assert nylas.reader().page(grant, after=0, before=NOW, limit=40, cursor=None) == Page((), None)
+
+
+@pytest.mark.parametrize("data", [None, []], ids=["null", "empty"])
+def test_a_page_of_nothing(nylas: NylasServed, grant: str, data: object) -> None:
+    say(nylas, 200, {"data": data})
+    assert nylas.reader().page(grant, after=0, before=NOW, limit=40, cursor=None) == Page((), None)
+
+
+def test_only_what_a_sweep_uses_is_asked_for(nylas: NylasServed, grant: str) -> None:
+    nylas.reader().page(grant, after=1, before=2, limit=40, cursor=None)
+    nylas.faults.add(Fault(Answer(404), path="."))
+    with pytest.raises(MessageGoneError):
+        nylas.reader().page(grant, after=1, before=2, limit=40, cursor=None)
+    (hit,) = nylas.faults.hits
+    asked = f"/v3/grants/{grant}/messages?limit=40&received_after=1&received_before=2&select="
+    assert hit.path == asked + quote("id,grant_id,date,folders", safe="")
+
+
+def test_a_cursor_that_is_no_longer_good(nylas: NylasServed, grant: str) -> None:
+    for number in range(3):
+        nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", date=NOW - number - 1), notify=False)
+    reader = nylas.reader()
+    first = reader.page(grant, after=0, before=NOW, limit=2, cursor=None)
+    nylas.stand_in.forget_cursors()
+    with pytest.raises(CursorError) as error:
+        reader.page(grant, after=0, before=NOW, limit=2, cursor=first.cursor)
+    assert (error.value.reason, error.value.scope) == ("nylas_cursor", Scope.MAILBOX)
+
+
+@pytest.mark.parametrize(
+    ("status", "cursor", "kind"),
+    [
+        (400, "c", CursorError),
+        (404, "c", CursorError),
+        (410, "c", CursorError),
+        (422, "c", CursorError),
+        (401, "c", GrantError),
+        (403, "c", GrantError),
+        (429, "c", ThrottledError),
+        (408, "c", TransientError),
+        (502, "c", TransientError),
+        (400, None, MessageError),
+        (404, None, MessageGoneError),
+    ],
+)
+def test_which_refusals_are_the_cursors_fault(
+    nylas: NylasServed, grant: str, status: int, cursor: str | None, kind: type[Exception]
+) -> None:
+    say(nylas, status)
+    with pytest.raises(kind) as error:
+        nylas.reader().page(grant, after=0, before=1, limit=1, cursor=cursor)
+    assert type(error.value) is kind
+
+
+# folders
+
+
+@pytest.mark.parametrize("provider", ["google", "microsoft", "imap", "ews", "icloud", "yahoo"])
+def test_folders_are_known_by_id_with_lower_case_attributes(nylas: NylasServed, provider: str) -> None:
+    grant = nylas.stand_in.connect(new_address(), provider)
+    folders = nylas.reader().folders(grant)
+    for role, attribute in {"inbox": "\\inbox", "sent": "\\sent", "junk": "\\junk", "trash": "\\trash"}.items():
+        assert folders[nylas.stand_in.folder_id(grant, role)] == {attribute}
+
+
+def test_more_folders_than_a_page_holds(nylas: NylasServed, grant: str) -> None:
+    made = [nylas.stand_in.make_folder(grant, f"Customer {number}") for number in range(230)]
+    folders = nylas.reader().folders(grant)
+    assert all(folders[folder] == frozenset() for folder in made)
+    assert nylas.server.requests == 2
+
+
+def test_an_id_beats_a_name_that_is_spelled_alike(nylas: NylasServed, grant: str) -> None:
+    """Some listings name folders where others give ids."""
+    data = [
+        {"id": "INBOX", "name": "SENT", "attributes": ["\\Inbox", None]},
+        {"id": "SENT", "name": None, "attributes": ["\\Sent"]},
+        {"id": "f3", "name": "Junk-E-Mail", "attributes": ["\\Junk"]},
+        {"id": "f4", "name": "Plain", "attributes": None},
+    ]
+    say(nylas, 200, {"data": data})
+    assert nylas.reader().folders(grant) == {
+        "INBOX": {"\\inbox"},
+        "SENT": {"\\sent"},
+        "f3": {"\\junk"},
+        "Junk-E-Mail": {"\\junk"},
+        "f4": frozenset(),
+        "Plain": frozenset(),
+    }
+
+
+# grants
+
+
+def test_a_grant_with_its_aliases(nylas: NylasServed) -> None:
+    address = new_address()
+    grant = nylas.stand_in.connect(address, "microsoft", aliases=["Ann@contoso.example"], created_at=NOW)
+    assert nylas.reader().grant(grant) == GrantDetails(
+        id=grant,
+        email=address,
+        provider="microsoft",
+        grant_status="valid",
+        created_at=NOW,
+        email_aliases=("Ann@contoso.example",),
+    )
+
+
+def test_a_grant_of_a_provider_without_aliases(nylas: NylasServed) -> None:
+    grant = nylas.stand_in.connect(new_address(), "imap", aliases=["other@contoso.example"])
+    assert nylas.reader().grant(grant).email_aliases is None

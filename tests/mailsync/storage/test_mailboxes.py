@@ -1,0 +1,171 @@
+"""The connected mailboxes: a lease lets one sweep at a time move a watermark, and only forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mailsync.storage.account import StorageAccount
+from mailsync.storage.mailboxes import Lease, Mailbox, Mailboxes
+from mailsync.storage.tables import Table
+from tests.mailsync.parts import NOW, in_threads, new_address, new_id
+
+SECONDS = 420
+
+
+@pytest.fixture
+def mailbox(mailboxes: Mailboxes) -> Mailbox:
+    """A mailbox that was just heard of."""
+    one = Mailbox(grant=new_id(), email=new_address(), provider="google", status="valid", connected=NOW - 100)
+    mailboxes.note_listed(one)
+    return one
+
+
+def lease(mailboxes: Mailboxes, mailbox: Mailbox, now: int = NOW) -> Lease:
+    got = mailboxes.lease(mailbox.grant, now=now, seconds=SECONDS)
+    assert got is not None
+    return got
+
+
+# who they are
+
+
+def test_a_mailbox_reads_back_as_it_was_listed(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    assert mailboxes.get(mailbox.grant) == mailbox
+    assert mailbox in mailboxes.all()
+
+
+def test_one_never_heard_of(mailboxes: Mailboxes) -> None:
+    assert mailboxes.get(new_id()) is None
+
+
+def test_a_listing_changes_what_it_tells_and_nothing_else(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    mailboxes.note_aliases(mailbox.grant, ["b@contoso.example", "a@contoso.example"], NOW)
+    mailboxes.advance(lease(mailboxes, mailbox), watermark=NOW, now=NOW)
+    mailboxes.note_listed(Mailbox(grant=mailbox.grant, email=mailbox.email, provider="microsoft", status="invalid"))
+    found = mailboxes.get(mailbox.grant)
+    assert found == replace(
+        mailbox,
+        provider="microsoft",
+        status="invalid",
+        connected=None,
+        aliases=("a@contoso.example", "b@contoso.example"),
+        aliases_read=NOW,
+        watermark=NOW,
+        swept=NOW,
+    )
+
+
+def test_an_expiry_is_recorded_and_taken_back(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    mailboxes.note_status(mailbox.grant, "invalid", expired=NOW)
+    assert mailboxes.get(mailbox.grant) == replace(mailbox, status="invalid", expired=NOW)
+    mailboxes.note_status(mailbox.grant, "valid", expired=None)
+    assert mailboxes.get(mailbox.grant) == mailbox
+
+
+def test_the_end_of_a_mailbox_nobody_heard_of_is_recorded_too(mailboxes: Mailboxes) -> None:
+    grant = new_id()
+    mailboxes.note_status(grant, "deleted", expired=None)
+    assert mailboxes.get(grant) == Mailbox(grant=grant, status="deleted")
+
+
+def test_that_messages_wait_for_a_grant_is_recorded_and_taken_back(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    mailboxes.note_waiting(mailbox.grant, waiting=True)
+    assert mailboxes.get(mailbox.grant) == replace(mailbox, has_waiting=True)
+    mailboxes.note_waiting(mailbox.grant, waiting=False)
+    assert mailboxes.get(mailbox.grant) == mailbox
+
+
+# leases
+
+
+def test_a_lease_keeps_every_other_sweep_out_until_it_runs_out(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    assert lease(mailboxes, mailbox).mailbox == mailbox
+    assert mailboxes.lease(mailbox.grant, now=NOW + SECONDS - 1, seconds=SECONDS) is None
+    assert mailboxes.lease(mailbox.grant, now=NOW + SECONDS, seconds=SECONDS) is not None
+
+
+def test_one_of_many_gets_it(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    got = in_threads(6, lambda: mailboxes.lease(mailbox.grant, now=NOW, seconds=SECONDS))
+    assert sum(isinstance(one, Lease) for one in got) == 1
+    assert sum(one is None for one in got) == 5
+
+
+@pytest.mark.parametrize("end", ["advance", "release"])
+def test_a_lease_that_ended_is_free(mailboxes: Mailboxes, mailbox: Mailbox, end: str) -> None:
+    held = lease(mailboxes, mailbox)
+    done = mailboxes.release(held) if end == "release" else mailboxes.advance(held, watermark=NOW, now=NOW)
+    assert done
+    assert mailboxes.lease(mailbox.grant, now=NOW, seconds=SECONDS) is not None
+
+
+def test_a_mailbox_nobody_heard_of_cannot_be_leased(mailboxes: Mailboxes) -> None:
+    assert mailboxes.lease(new_id(), now=NOW, seconds=SECONDS) is None
+
+
+@pytest.mark.parametrize("end", ["advance", "release"])
+def test_a_lost_lease_moves_nothing(mailboxes: Mailboxes, mailbox: Mailbox, end: str) -> None:
+    lost = lease(mailboxes, mailbox)
+    held = lease(mailboxes, mailbox, NOW + SECONDS)
+    done = mailboxes.release(lost) if end == "release" else mailboxes.advance(lost, watermark=NOW + 9, now=NOW)
+    assert not done
+    assert mailboxes.lease(mailbox.grant, now=NOW + SECONDS, seconds=SECONDS) is None
+    assert mailboxes.advance(held, watermark=NOW + 5, now=NOW + SECONDS)
+    assert mailboxes.get(mailbox.grant) == replace(mailbox, watermark=NOW + 5, swept=NOW + SECONDS)
+
+
+def test_a_lease_that_ran_out_and_that_nobody_took_is_still_good(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    held = lease(mailboxes, mailbox)
+    assert mailboxes.advance(held, watermark=NOW, now=NOW + 10 * SECONDS)
+
+
+def test_a_watermark_moves_only_forwards(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    for watermark, stands in ((NOW, NOW), (NOW - 50, NOW), (NOW + 50, NOW + 50)):
+        assert mailboxes.advance(lease(mailboxes, mailbox), watermark=watermark, now=NOW)
+        found = mailboxes.get(mailbox.grant)
+        assert found is not None
+        assert found.watermark == stands
+
+
+def test_a_wide_sweep_is_noted_as_one(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    mailboxes.advance(lease(mailboxes, mailbox), watermark=NOW, now=NOW, wide=True)
+    mailboxes.advance(lease(mailboxes, mailbox), watermark=NOW + 5, now=NOW + 5)
+    found = mailboxes.get(mailbox.grant)
+    assert found is not None
+    assert (found.swept, found.swept_wide) == (NOW + 5, NOW)
+
+
+def test_a_lease_holds_though_others_note_things_of_the_mailbox(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    held = lease(mailboxes, mailbox)
+    mailboxes.note_listed(replace(mailbox, provider="microsoft"))
+    mailboxes.note_aliases(mailbox.grant, [], NOW)
+    assert mailboxes.lease(mailbox.grant, now=NOW + 1, seconds=SECONDS) is None
+    assert mailboxes.advance(held, watermark=NOW, now=NOW)
+
+
+# the first start
+
+
+@pytest.fixture
+def no_first_start(account: StorageAccount, mailboxes: Mailboxes) -> Iterator[None]:
+    """An installation that never started."""
+    table = Table(account, "mailboxes")
+    before = mailboxes.first_start(NOW)
+    table.delete("installation", "first_start")
+    yield
+    table.put({"PartitionKey": "installation", "RowKey": "first_start", "at": str(before)})
+
+
+@pytest.mark.usefixtures("no_first_start")
+def test_the_first_start_is_recorded_once(mailboxes: Mailboxes) -> None:
+    assert [mailboxes.first_start(NOW + later) for later in (0, 100, -100)] == [NOW] * 3
+
+
+@pytest.mark.usefixtures("no_first_start")
+def test_whoever_asks_first_decides_for_all(mailboxes: Mailboxes) -> None:
+    moments = list(range(NOW, NOW + 6))
+    got = in_threads(6, lambda: mailboxes.first_start(moments.pop()))
+    assert len(set(got)) == 1
+    assert not any(one.grant == "first_start" for one in mailboxes.all())

@@ -1,0 +1,604 @@
+"""One message becomes one completed email, or a record that says why not; doing it again changes nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mailsync.connected import Connected
+from mailsync.dataverse.address_book import AddressBook
+from mailsync.dataverse.emails import Emails, Resolved
+from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.outcome import Kind, Outcome
+from mailsync.storage.account import StorageAccount
+from mailsync.storage.envelope import DeletedItem, MessageItem
+from mailsync.storage.journal import Entry, Journal
+from mailsync.storage.mailboxes import Mailboxes
+from mailsync.storage.threads import Awaited, Sightings
+from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
+from mapping.identity import activityid_of, canonical_message_id
+from mapping.tracking import TrackingRules
+from sandbox.faults import Answer, DropAfter, Fault
+from sandbox.mail import Mail, Person
+from tests.mailsync.parts import (
+    NOW,
+    OWN_DOMAIN,
+    Clock,
+    DataverseServed,
+    NylasServed,
+    mail,
+    new_address,
+    new_message_id,
+    policy,
+)
+
+FABRIKAM = "fabrikam.example"
+
+
+class Desk:
+    """A writer with everything it needs: one organisation, its mailboxes and its Dataverse."""
+
+    def __init__(
+        self,
+        account: StorageAccount,
+        nylas: NylasServed,
+        dataverse: DataverseServed,
+        clock: Clock,
+    ) -> None:
+        self.nylas, self.dataverse, self.clock = nylas, dataverse, clock
+        self.journal, self.sightings, self.awaited = Journal(account), Sightings(account), Awaited(account)
+        self.mailboxes = Mailboxes(account)
+        self.rules: TrackingRules = policy()
+        self.adopt_existing = True
+        self.nylas_id_column: str | None = None
+        self._writer: EmailWriter | None = None
+
+    @property
+    def writer(self) -> EmailWriter:
+        """One process: it keeps what it remembers until `restart`."""
+        if self._writer is None:
+            connected = Connected(
+                mailboxes=self.mailboxes,
+                reader=self.nylas.reader(),
+                own_domains=frozenset({OWN_DOMAIN}),
+                clock=self.clock,
+            )
+            emails = Emails(self.dataverse.api, address_book=AddressBook(), adopt_existing=self.adopt_existing)
+            self._writer = EmailWriter(
+                emails=emails,
+                journal=self.journal,
+                sightings=self.sightings,
+                awaited=self.awaited,
+                connected=connected,
+                rules=self.rules,
+                nylas_id_column=self.nylas_id_column,
+                clock=self.clock,
+            )
+        return self._writer
+
+    def restart(self) -> None:
+        """Another process takes over."""
+        self._writer = None
+
+    def connect(self, provider: str = "google", **more: Any) -> tuple[str, str]:
+        """A mailbox of ours: its grant and its address."""
+        address = new_address()
+        return self.nylas.stand_in.connect(address, provider, created_at=NOW - 1000, **more), address
+
+    def lay(self, grant: str, letter: Mail, folder: str = "inbox", **more: Any) -> MessageItem:
+        """Lay a mail into a mailbox; returns the item that a webhook would have made."""
+        message = self.nylas.stand_in.deliver(grant, letter, folder, notify=False, **more)
+        return item(grant, message)
+
+    def record(self, work: MessageItem) -> Entry:
+        found = self.journal.get(work.grant, work.message)
+        assert found is not None
+        return found
+
+    def row(self, activityid: object) -> dict[str, Any]:
+        found = self.dataverse.stand_in.email(str(activityid))
+        assert found is not None
+        return found
+
+    def costs(self, work: Callable[[], object]) -> tuple[int, int]:
+        """Round trips to Nylas and to Dataverse."""
+        before = self.nylas.server.requests, self.dataverse.server.requests
+        work()
+        return self.nylas.server.requests - before[0], self.dataverse.server.requests - before[1]
+
+
+def item(grant: str, message: str, **changes: Any) -> MessageItem:
+    given = {"source": "message.created", "first_seen": NOW, **changes}
+    return MessageItem(grant=grant, message=message, **given)
+
+
+def identity(letter: Mail) -> str:
+    """The activityid of a mail, from its Message-ID."""
+    message_id = canonical_message_id(letter.message_id)
+    assert message_id is not None
+    return str(activityid_of(message_id))
+
+
+@pytest.fixture
+def desk(account: StorageAccount, nylas: NylasServed, dataverse: DataverseServed, clock: Clock) -> Iterator[Desk]:
+    return Desk(account, nylas, dataverse, clock)
+
+
+@pytest.fixture
+def carl(desk: Desk) -> tuple[str, str]:
+    """A customer: his address and his contact."""
+    address = new_address("carl", FABRIKAM)
+    return address, desk.dataverse.contact(address)
+
+
+# written
+
+
+def test_a_mail_that_came_in_is_received_from_its_contact(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    user = desk.dataverse.user(ann)
+    letter = mail(carl[0], ann, subject="Grüße", date=NOW - 60)
+    work = desk.lay(grant, letter)
+    assert desk.writer.write(work) == Outcome(Kind.WRITTEN, "contact", identity(letter))
+    row = desk.row(identity(letter))
+    assert (row["statecode"], row["statuscode"], row["directioncode"]) == (1, 4, False)
+    assert (row["subject"], row["messageid"], row["sender"]) == ("Grüße", letter.message_id, carl[0])
+    assert row["_regardingobjectid_value"] == carl[1]
+    parties = {(one["participationtypemask"], one["_partyid_value"]) for one in row["parties"]}
+    assert {(1, carl[1]), (2, user)} <= parties
+
+
+def test_a_mail_that_was_sent_is_sent(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(ann, carl[0])
+    desk.writer.write(desk.lay(grant, letter, "sent"))
+    row = desk.row(identity(letter))
+    assert (row["statuscode"], row["directioncode"], row["_regardingobjectid_value"]) == (3, True, carl[1])
+
+
+def test_the_record_says_what_became_of_it_and_where_it_lay(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann, date=NOW - 60)
+    work = item(grant, desk.lay(grant, letter).message, notification="n-1", attempt=2)
+    desk.clock.now = NOW + 5
+    desk.writer.write(work)
+    record = desk.record(work)
+    assert (record.kind, record.reason, record.activityid) == (Kind.WRITTEN, "contact", identity(letter))
+    assert (record.date, set(record.folders)) == (NOW - 60, {"INBOX", "UNREAD", "CATEGORY_PERSONAL"})
+    assert (record.first_seen, record.noted, record.attempt) == (NOW, NOW + 5, 2)
+    assert (record.source, record.notification) == ("message.created", "n-1")
+    (sighting,) = desk.sightings.of(identity(letter))
+    assert (sighting.grant, sighting.stands) == (grant, identity(letter))
+
+
+def test_a_stranger_is_no_obstacle(desk: Desk) -> None:
+    grant, ann = desk.connect()
+    letter = mail(new_address("stranger", "nowhere.example"), ann)
+    assert desk.writer.write(desk.lay(grant, letter)).reason == "none"
+    assert desk.row(identity(letter))["statuscode"] == 4
+
+
+def test_a_custom_column_gets_the_id_of_nylas(account: StorageAccount, nylas: NylasServed, clock: Clock) -> None:
+    custom = {"email": {"contoso_nylasid": {"type": "text", "max": 200}}}
+    with DataverseServed(custom=custom) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        desk.nylas_id_column = "contoso_nylasid"
+        grant, ann = desk.connect()
+        letter = mail(new_address("carl", FABRIKAM), ann)
+        work = desk.lay(grant, letter)
+        desk.writer.write(work)
+        assert desk.row(identity(letter))["contoso_nylasid"] == work.message
+
+
+def test_a_mail_without_message_id_is_told_by_what_it_says(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    first, second = (desk.lay(grant, mail(carl[0], ann, message_id=None, subject=text)) for text in ("a", "b"))
+    ids = {desk.writer.write(work).activityid for work in (first, second)}
+    assert len(ids) == 2
+    again = desk.lay(grant, mail(carl[0], ann, message_id=None, subject="a", date=desk.record(first).date))
+    assert desk.writer.write(again).kind is Kind.ALREADY_THERE
+
+
+# what it costs
+
+
+def test_a_new_mail_costs_one_request_to_nylas_and_two_to_dataverse(desk: Desk, carl: tuple[str, str]) -> None:
+    """Whoever is among its recipients; a mailbox met for the first time costs two more."""
+    grant, ann = desk.connect()
+    assert desk.costs(lambda: desk.writer.write(desk.lay(grant, mail(carl[0], ann)))) == (3, 2)
+    strangers = [new_address("x", "nowhere.example") for _ in range(60)]
+    work = desk.lay(grant, mail(carl[0], ann, *strangers))
+    assert desk.costs(lambda: desk.writer.write(work)) == (1, 2)
+
+
+def test_where_no_other_tracker_runs_a_mail_of_known_people_costs_dataverse_one(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    desk.adopt_existing = False
+    grant, ann = desk.connect()
+    desk.dataverse.user(ann)
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    work = desk.lay(grant, mail(carl[0], ann))
+    assert desk.costs(lambda: desk.writer.write(work)) == (1, 1)
+
+
+def test_a_redelivery_costs_nothing_and_changes_nothing(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    first = desk.writer.write(work)
+    before, record = desk.row(identity(letter)), desk.record(work)
+    desk.restart()
+    assert desk.costs(lambda: desk.writer.write(item(grant, work.message, source="message.updated"))) == (0, 0)
+    assert desk.writer.write(work) == first
+    assert (desk.row(identity(letter)), desk.record(work)) == (before, record)
+
+
+# skipped
+
+
+SKIPS = {
+    "draft": ("", {"folder": "drafts"}, 0),
+    "junk": ("", {"folder": "junk"}, 0),
+    "trash": ("", {"folder": "trash"}, 0),
+    "deny_address": ('[deny]\naddresses = ["{carl}"]', {}, 0),
+    "deny_domain": ('[deny]\ndomains = ["fabrikam.example"]', {}, 0),
+    "thread_first": ('thread = "first"', {"in_reply_to": "<before@mail.example>"}, 0),
+    "internal_only": ("", {"sender": "colleague"}, 0),
+    "unknown_people": ('track = "known"', {"sender": "stranger"}, 1),
+}
+
+
+@pytest.mark.parametrize("rule", SKIPS)
+def test_a_skip_is_recorded_with_the_name_of_its_rule(desk: Desk, carl: tuple[str, str], rule: str) -> None:
+    """Most are decided without asking Dataverse anything, and none leaves anything there."""
+    text, case, asked = SKIPS[rule]
+    given: dict[str, Any] = dict(case)
+    desk.rules = policy(text.format(carl=carl[0]))
+    senders = {"colleague": new_address("ben"), "stranger": new_address("who", "nowhere.example")}
+    sender, folder = senders.get(given.pop("sender", ""), carl[0]), given.pop("folder", "inbox")
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(sender, ann, **given), folder)
+    outcomes: list[Outcome] = []
+    _, dataverse = desk.costs(lambda: outcomes.append(desk.writer.write(work)))
+    assert outcomes == [Outcome(Kind.SKIPPED, rule)]
+    assert dataverse == asked
+    record = desk.record(work)
+    assert (record.kind, record.reason, record.policy) == (Kind.SKIPPED, rule, desk.rules.version)
+    assert (record.activityid, record.folders) == (None, tuple(record.folders))
+    assert record.folders
+    assert record.detail
+    assert "@" not in record.detail
+    assert desk.dataverse.stand_in.count("email") == 0
+
+
+def test_a_colleague_who_is_a_user_in_another_domain_is_internal(desk: Desk) -> None:
+    grant, ann = desk.connect()
+    ben = new_address("ben", "subsidiary.example")
+    desk.dataverse.user(ben)
+    desk.dataverse.user(ann)
+    assert desk.writer.write(desk.lay(grant, mail(ben, ann))) == Outcome(Kind.SKIPPED, "internal_only")
+
+
+def test_a_skip_is_decided_anew_when_the_mail_was_moved(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter, "junk")
+    assert desk.writer.write(work).kind is Kind.SKIPPED
+    desk.nylas.stand_in.move(grant, work.message, "inbox", notify=False)
+    assert desk.writer.write(item(grant, work.message, source="message.updated")).kind is Kind.WRITTEN
+    assert desk.record(work).kind is Kind.WRITTEN
+    assert desk.row(identity(letter))["statuscode"] == 4
+
+
+# the same mail in two mailboxes
+
+
+@pytest.mark.parametrize("first", ["sender", "recipient"])
+def test_senders_and_recipients_copies_in_either_order_are_one_email(
+    desk: Desk, carl: tuple[str, str], first: str
+) -> None:
+    (anns, ann), (bens, ben) = desk.connect(), desk.connect("microsoft")
+    desk.dataverse.user(ann)
+    letter = mail(ann, carl[0], cc=(Person("Ben", ben),), date=NOW - 5)
+    copies = {"sender": desk.lay(anns, letter, "sent"), "recipient": desk.lay(bens, letter)}
+    desk.clock.now += SENDERS_COPY_PATIENCE
+    rows = []
+    for place in (first, "recipient" if first == "sender" else "sender"):
+        outcome = desk.writer.write(copies[place])
+        assert outcome.kind is (Kind.ALREADY_THERE if rows else Kind.WRITTEN)
+        assert outcome.activityid == identity(letter)
+        rows.append(desk.row(identity(letter)))
+    assert rows[0] == rows[1]
+    assert (rows[0]["directioncode"], rows[0]["statuscode"]) == (True, 3)
+    assert desk.dataverse.stand_in.count("email") == 1
+    assert {sighting.grant for sighting in desk.sightings.of(identity(letter))} == {anns, bens}
+
+
+def test_both_orders_end_in_equal_rows(account: StorageAccount, nylas: NylasServed, clock: Clock) -> None:
+    """In two organisations, each with the same people and the same mail."""
+    (anns, ann), (bens, ben) = (
+        (nylas.stand_in.connect(address, provider), address)
+        for address, provider in ((new_address(), "google"), (new_address(), "imap"))
+    )
+    carl = new_address("carl", FABRIKAM)
+    rows = []
+    for order in ((anns, bens), (bens, anns)):
+        with DataverseServed() as dataverse:
+            desk = Desk(account, nylas, dataverse, clock)
+            contact = dataverse.stand_in.add(
+                "contact", contactid="cccccccc-0000-4000-8000-000000000001", lastname="Carl", emailaddress1=carl
+            )
+            letter = mail(ann, carl, cc=(Person("Ben", ben),), date=NOW, message_id=f"<{new_message_id()}>")
+            works = {anns: desk.lay(anns, letter, "sent"), bens: desk.lay(bens, letter)}
+            clock.now += SENDERS_COPY_PATIENCE
+            for grant in order:
+                desk.writer.write(works[grant])
+            row = desk.row(identity(letter))
+            parties = sorted(
+                (one["participationtypemask"], one["addressused"] or "", one["_partyid_value"] == contact)
+                for one in row.pop("parties")
+                if one["participationtypemask"] < 5
+            )
+            told = ("subject", "description", "directioncode", "sender", "torecipients", "statuscode", "sortdate")
+            rows.append(({name: row[name] for name in told}, row["_regardingobjectid_value"] == contact, parties))
+    assert rows[0] == rows[1]
+
+
+def test_a_colleagues_copy_waits_for_the_senders_which_alone_knows_the_bcc(desk: Desk, carl: tuple[str, str]) -> None:
+    (anns, ann), (bens, ben) = desk.connect(), desk.connect()
+    desk.writer.write(desk.lay(anns, mail(carl[0], ann)))
+    desk.restart()
+    letter = mail(ann, carl[0], cc=(Person(None, ben),), bcc=(Person(None, "hidden@nowhere.example"),))
+    sent, received = desk.lay(anns, letter, "sent"), desk.lay(bens, letter)
+    with pytest.raises(TransientError) as error:
+        desk.writer.write(received)
+    assert error.value.reason == "awaits_senders_copy"
+    assert 0 < (error.value.retry_after or 0) <= SENDERS_COPY_PATIENCE
+    assert desk.writer.write(sent).kind is Kind.WRITTEN
+    assert desk.writer.write(received).kind is Kind.ALREADY_THERE
+    masks = {one["addressused"]: one["participationtypemask"] for one in desk.row(identity(letter))["parties"]}
+    assert masks["hidden@nowhere.example"] == 4
+
+
+def test_and_is_written_from_when_the_senders_never_comes(desk: Desk, carl: tuple[str, str]) -> None:
+    (anns, ann), (bens, ben) = desk.connect(), desk.connect()
+    desk.writer.write(desk.lay(anns, mail(carl[0], ann)))
+    work = desk.lay(bens, mail(ann, carl[0], cc=(Person(None, ben),)))
+    desk.clock.now += SENDERS_COPY_PATIENCE
+    assert desk.writer.write(work).kind is Kind.WRITTEN
+
+
+# adopted, and another mail
+
+
+def theirs(desk: Desk, letter: Mail, **columns: object) -> str:
+    """The same mail as another tracker put it into Dataverse."""
+    assert letter.sender is not None
+    given = {
+        "subject": letter.subject,
+        "description": letter.body,
+        "messageid": letter.message_id,
+        "directioncode": False,
+        "email_activity_parties": [{"participationtypemask": 1, "addressused": letter.sender.email}],
+        **columns,
+    }
+    return desk.dataverse.stand_in.add("email", **given)
+
+
+@pytest.mark.parametrize("columns", [{"statecode": 1, "statuscode": 4}, {}], ids=["completed", "open"])
+@pytest.mark.parametrize("brackets", [True, False], ids=["with brackets", "without"])
+def test_an_email_that_something_else_put_there_is_adopted_and_not_touched(
+    desk: Desk, carl: tuple[str, str], columns: dict[str, object], brackets: bool
+) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    written = letter.message_id if brackets else canonical_message_id(letter.message_id)
+    row_id = theirs(desk, letter, **{"messageid": written, **columns})
+    before = desk.row(row_id)
+    work = desk.lay(grant, letter)
+    assert desk.writer.write(work) == Outcome(Kind.ADOPTED, "same_message_id", row_id)
+    assert desk.row(row_id) == before
+    assert desk.dataverse.stand_in.count("email") == 1
+    assert (desk.record(work).kind, desk.record(work).activityid) == (Kind.ADOPTED, row_id)
+
+
+def test_another_mail_under_the_same_message_id_is_written_beside_it(desk: Desk, carl: tuple[str, str]) -> None:
+    """In doubt it is another mail: a double can be seen, a loss cannot."""
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann, subject="Scan of Monday", body="<p>Invoice 1</p>")
+    row_id = theirs(desk, letter, subject="Scan of Tuesday", description="<p>Invoice 2</p>")
+    before = desk.row(row_id)
+    outcome = desk.writer.write(desk.lay(grant, letter))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
+    assert outcome.activityid not in {row_id, identity(letter)}
+    assert desk.row(outcome.activityid)["messageid"] is None
+    assert desk.row(outcome.activityid)["statuscode"] == 4
+    assert desk.row(row_id) == before
+
+
+def test_a_message_id_that_differs_by_case_alone_is_another_mails(desk: Desk, carl: tuple[str, str]) -> None:
+    """Dataverse compares without case; two copies of one notice must not become one."""
+    grant, ann = desk.connect()
+    upper, lower = (mail(carl[0], ann, message_id=f"<{text}@mail.example>") for text in ("ABCdef17", "abcDEF17"))
+    ids = [desk.writer.write(desk.lay(grant, letter)).activityid for letter in (upper, lower)]
+    assert ids == [identity(upper), identity(lower)]
+    assert desk.dataverse.stand_in.count("email", statecode=1) == 2
+
+
+# gone stays gone
+
+
+def test_what_was_removed_from_dataverse_is_not_brought_back_by_a_second_copy(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    (anns, ann), (bens, ben) = desk.connect(), desk.connect()
+    letter = mail(carl[0], ann, ben)
+    desk.writer.write(desk.lay(anns, letter))
+    desk.dataverse.stand_in.delete("email", identity(letter))
+    second = desk.lay(bens, letter)
+    assert desk.writer.write(second).kind is Kind.REMOVED
+    assert desk.record(second).kind is Kind.REMOVED
+    assert desk.dataverse.stand_in.count("email") == 0
+
+
+def test_a_message_deleted_in_its_mailbox_is_recorded_and_its_email_stays(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    desk.writer.write(work)
+    unread = item(grant, "never-read")
+    for message in (work.message, unread.message):
+        desk.writer.record_deleted(
+            DeletedItem(grant=grant, message=message, source="message.deleted", first_seen=NOW, notification="n")
+        )
+    assert (desk.record(work).kind, "deleted" in desk.record(work).detail) == (Kind.WRITTEN, True)
+    assert (desk.record(unread).kind, desk.record(unread).reason) == (Kind.GONE, "deleted")
+    assert desk.row(identity(letter))["statuscode"] == 4
+
+
+# not there yet, and trouble
+
+
+def test_a_message_that_is_not_there_yet_is_there_later(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann), hidden=1)
+    with pytest.raises(MessageGoneError):
+        desk.writer.write(work)
+    assert desk.writer.write(work).kind is Kind.WRITTEN
+
+
+def test_an_expired_grant_is_its_owners_to_mend(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    desk.nylas.stand_in.expire(grant)
+    with pytest.raises(GrantError):
+        desk.writer.write(work)
+
+
+def test_an_answer_lost_after_the_write_is_found_by_the_next_attempt(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    desk.dataverse.faults.add(Fault(DropAfter(), body="POST /api/data/v9.2/emails", times=2))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+    assert (desk.record(work).kind, desk.record(work).activityid) == (Kind.WRITING, identity(letter))
+    desk.restart()
+    assert desk.writer.write(work) == Outcome(Kind.ALREADY_THERE, "contact", identity(letter))
+    assert desk.dataverse.stand_in.count("email", statecode=1, statuscode=4) == 1
+
+
+def test_the_first_attempts_id_holds_though_the_headers_read_otherwise_later(desk: Desk, carl: tuple[str, str]) -> None:
+    """What was perhaps written under the first id must not be written again under another."""
+    grant, ann = desk.connect()
+    first, later = f"<{new_message_id()}>", f"<{new_message_id()}>"
+    work = desk.lay(grant, mail(carl[0], ann, message_id=first))
+    desk.dataverse.faults.add(Fault(Answer(503), body="POST /api/data/v9.2/emails", times=1))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+    message = desk.nylas.stand_in._box(grant).messages[work.message]
+    message.overrides = {"headers": [{"name": "Message-ID", "value": later}]}
+    assert desk.writer.write(work).activityid == str(activityid_of(canonical_message_id(first) or ""))
+    assert desk.dataverse.stand_in.count("email") == 1
+
+
+def test_a_row_that_dataverse_refuses_is_the_messages_own_fault(desk: Desk, carl: tuple[str, str]) -> None:
+    desk.nylas_id_column = "contoso_never_made"
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    with pytest.raises(MessageError) as error:
+        desk.writer.write(work)
+    assert error.value.evidence.vendor == "dataverse"
+    assert desk.dataverse.stand_in.count("email") == 0
+
+
+def test_a_message_the_mapper_cannot_take_is_put_aside_and_not_quoted(desk: Desk, carl: tuple[str, str]) -> None:
+    """The mapper is pure: it would fail the same way each time."""
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann, subject="very secret"))
+    facts = desk.writer._facts(work, None)
+    object.__setattr__(facts, "identity", None)
+    with pytest.raises(MessageError) as error:
+        desk.writer._mapped(facts, Resolved(None, None, {}, 0))
+    assert error.value.reason == "mapping_failed"
+    assert "secret" not in str(error.value)
+
+
+# replies
+
+
+def test_a_reply_is_about_what_its_parent_is_about(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    desk.writer.write(desk.lay(grant, first))
+    account = desk.dataverse.stand_in.add("account", name="Chosen by hand")
+    desk.dataverse.stand_in.update("email", identity(first), regardingobjectid=("account", account))
+    reply = mail(ann, carl[0], in_reply_to=first.message_id, references=first.message_id)
+    assert desk.writer.write(desk.lay(grant, reply, "sent")).reason == "reply"
+    row = desk.row(identity(reply))
+    assert (row["_parentactivityid_value"], row["_regardingobjectid_value"]) == (identity(first), account)
+
+
+def test_a_reply_before_its_parent_is_linked_when_the_parent_comes(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    reply = mail(ann, carl[0], in_reply_to=first.message_id)
+    early = desk.lay(grant, reply, "sent")
+    desk.writer.write(early)
+    assert desk.row(identity(reply))["_parentactivityid_value"] is None
+    desk.writer.write(desk.lay(grant, first))
+    row = desk.row(identity(reply))
+    assert (row["_parentactivityid_value"], row["statecode"], row["statuscode"]) == (identity(first), 1, 3)
+    assert (desk.record(early).kind, desk.record(early).detail) == (Kind.WRITTEN, "linked")
+
+
+# hostile mail, and what is logged
+
+
+def test_hostile_mail_lands_like_other_mail(desk: Desk) -> None:
+    grant, ann = desk.connect()
+    letter = mail(
+        "o'hara'); drop--@fabrikam.example",
+        ann,
+        subject="a\r\nBcc: x@y\x00\ud83d" + "s" * 2000,
+        body="<script>alert(1)</script><p onclick='x()'>Hi\x00</p>",
+        message_id="<it's&$filter=1#%27'@mail.example>",
+        date=253_402_300_800 * 5,
+    )
+    work = desk.lay(grant, letter, overrides={"subject": "a\r\nBcc: x@y\x00" + "s" * 2000, "to": [{}, None]})
+    outcome = desk.writer.write(work)
+    assert outcome.kind is Kind.WRITTEN
+    row = desk.row(outcome.activityid)
+    assert "\n" not in row["subject"]
+    assert "script" not in row["description"]
+    assert "onclick" not in row["description"]
+    assert row["statuscode"] == 4
+
+
+def test_ten_thousand_recipients_land(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    crowd = [Person(None, f"r{number}@nowhere.example") for number in range(10_000)]
+    letter = mail(carl[0], ann, cc=tuple(crowd))
+    assert desk.writer.write(desk.lay(grant, letter)).kind is Kind.WRITTEN
+
+
+def test_the_log_tells_ids_and_never_people_or_content(
+    desk: Desk, carl: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    grant, ann = desk.connect()
+    works = [
+        desk.lay(grant, mail(carl[0], ann, subject="very secret", body="most secret"), folder)
+        for folder in ("inbox", "junk")
+    ]
+    for work in (*works, works[0]):
+        desk.writer.write(work)
+    told = "\n".join(record.getMessage() for record in caplog.records if record.name == "mailsync")
+    for event in ("email_written", "message_skipped", "message_known"):
+        assert f"event={event} grant={grant} message=" in told
+    assert not any(word in caplog.text for word in ("secret", carl[0], ann))

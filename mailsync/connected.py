@@ -19,7 +19,7 @@ from mailsync.errors import (
     TransientError,
 )
 from mailsync.nylas.reader import Reader
-from mailsync.storage.mailboxes import Mailbox, Mailboxes
+from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mapping.addresses import normalise, organisation_domains
 from mapping.matches import Organisation
 from mapping.message import Message
@@ -31,7 +31,6 @@ FOLDERS_PAUSE = 60.0
 """Seconds between two looks at a mailbox's folders, however many ids nobody knows turn up."""
 REFUSED_LIFE = 60.0
 """Seconds that a grant found expired is not tried again."""
-VALID, DELETED = "valid", "deleted"
 ALIASES_LIFE = 24 * 3600
 """Seconds after which a mailbox's aliases are asked for again; Nylas doesn't say when they change."""
 

@@ -6,16 +6,17 @@ moves. One item is one window; one sweep of a mailbox runs at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mailsync.connected import ALIASES_LIFE, VALID, Connected
+from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
 from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
 from mailsync.storage.journal import Entry, Journal, Known, hash_of
-from mailsync.storage.mailboxes import Lease, Mailbox, Mailboxes
+from mailsync.storage.mailboxes import VALID, Lease, Mailbox, Mailboxes
 from mailsync.telemetry import emit
 from mailsync.windows import Window, first_window_start, narrowed, next_window
 
@@ -119,7 +120,7 @@ class MailboxSweeper:
             floor = min(floor, proven)  # the same mailbox under a new grant goes on where it was
         wide = now - (mailbox.swept_wide or floor) >= WIDE_EVERY
         window = self._window(item, mailbox, floor, now, wide=wide)
-        found, rest = self._listed(item, window, floor)
+        found, rest = self._listed(item, window, floor, after_crash=lease.after_crash)
         if rest is not None:
             self._mailboxes.release(lease)
             self._send(_continued(item, rest, now))
@@ -163,16 +164,18 @@ class MailboxSweeper:
         )
         return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN))) if wide else window
 
-    def _listed(self, item: SweepItem, window: Window, floor: int) -> tuple[dict[str, int], Window | None]:
+    def _listed(
+        self, item: SweepItem, window: Window, floor: int, *, after_crash: bool
+    ) -> tuple[Counter[str], Window | None]:
         """Counts of what the window held, and what is left of it when the time budget was spent."""
         deadline = self._clock() + BUDGET
-        counts = {"seen": 0, "missed": 0}
+        counts = Counter(seen=0, missed=0)
         for restart in range(RESTARTS + 1):
             cursor: str | None = None
             try:
                 while True:
                     page = self._page(item.grant, window, cursor)
-                    self._enqueue_missed(item, page, floor, counts)
+                    counts.update(self._enqueue_missed(item, page, floor, after_crash=after_crash))
                     cursor = page.cursor
                     if cursor is None:
                         return counts, None
@@ -191,25 +194,24 @@ class MailboxSweeper:
         rest = narrowed(window, oldest_listed=min(dates), overlap=self._overlap) if dates else window
         return rest if rest.before < window.before else None
 
-    def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, counts: dict[str, int]) -> None:
+    def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, *, after_crash: bool) -> dict[str, int]:
+        """Enqueue what of a page the journal doesn't know; returns how many were seen and missed."""
         listed = [one for one in page.messages if one.date is None or one.date >= floor]
         dates = [int(one.date) for one in listed if one.date is not None]
         known = self._journal.between(item.grant, min(dates), max(dates)) if dates else {}
         now = int(self._clock())
-        missed = [one for one in listed if _is_missed(one, known, now)]
-        counts["seen"] += len(listed)
-        counts["missed"] += len(missed)
-        if not missed:
-            return
-        self._journal.note_queued([_queued(item.grant, one, now) for one in missed])
+        missed = [one for one in listed if _is_missed(one, known, now, after_crash=after_crash)]
+        if missed:
+            self._journal.note_queued([_queued(item.grant, one, now) for one in missed])
         for one in missed:
             self._send(_message_item(item.grant, one, now))
+        return {"seen": len(listed), "missed": len(missed)}
 
 
-def _is_missed(listed: Listed, known: Mapping[str, Known], now: int) -> bool:
+def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, after_crash: bool) -> bool:
     """Whether a listed message is to be enqueued: unknown, waiting for too long, or skipped and moved since."""
     entry = known.get(hash_of(listed.id))
-    if entry is None or entry.kind is Kind.GONE:
+    if entry is None or entry.kind is Kind.GONE or (after_crash and entry.kind is Kind.QUEUED):
         return True
     if entry.kind is Kind.SKIPPED:
         return set(_folders(listed)) != set(entry.folders)

@@ -261,7 +261,9 @@ class Wiring:
         try:
             return parse_rules(path.read_text(encoding="utf-8"), path.name)
         except PolicyError as error:
-            raise ConfigurationError(str(error), reason="tracking_policy", scope=Scope.ORGANISATION) from error
+            raise ConfigurationError(
+                str(error).replace("\n", "; "), reason="tracking_policy", scope=Scope.ORGANISATION
+            ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 f"TRACKING_POLICY names a file that can't be read ({type(error).__name__})",

@@ -15,6 +15,8 @@ from mailsync.storage.account import StorageAccount
 from mailsync.storage.tables import ConflictError, Row, Table, as_words, etag_of, number, words
 
 PARTITION = "mailbox"
+VALID, DELETED = "valid", "deleted"
+"""What Nylas calls a grant that works, and what we call one that is gone."""
 TRIES = 8
 _Values = Callable[[Row], Mapping[str, str]]
 
@@ -43,6 +45,8 @@ class Lease:
 
     mailbox: Mailbox
     token: str
+    after_crash: bool
+    """Whether the sweep before this one never ended: what it noted as queued may not be on the queue."""
 
 
 class Mailboxes:
@@ -102,7 +106,7 @@ class Mailboxes:
             self._rows.replace(leased, etag_of(row))
         except ConflictError:
             return None
-        return Lease(mailbox=_mailbox(row), token=token)
+        return Lease(mailbox=_mailbox(row), token=token, after_crash=number(row, "lease_until") is not None)
 
     def advance(self, lease: Lease, *, watermark: int, now: int, wide: bool = False) -> bool:
         """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""
@@ -145,6 +149,7 @@ def _identity(mailbox: Mailbox) -> Row:
         "provider": mailbox.provider,
         "status": mailbox.status,
         "connected": _text(mailbox.connected),
+        **({"expired": ""} if mailbox.status == VALID else {}),
     }
 
 

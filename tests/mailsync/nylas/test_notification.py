@@ -222,7 +222,7 @@ def test_a_refusal_does_not_quote_the_notification() -> None:
     assert "secret" not in str(refusal.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=300) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4)

@@ -1,0 +1,261 @@
+"""Which mailboxes are ours and what their folders are: asked seldom, and never of the wrong mailbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mailsync.connected import (
+    FOLDERS_LIFE,
+    FOLDERS_PAUSE,
+    REFUSED_LIFE,
+    SNAPSHOT_LIFE,
+    Connected,
+)
+from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.storage.mailboxes import Mailbox, Mailboxes
+from sandbox.faults import Answer, Fault
+from tests.mailsync.parts import NOW, Clock, NylasServed, in_threads, mail, new_address, new_id
+
+
+def connected(
+    nylas: NylasServed,
+    mailboxes: Mailboxes,
+    clock: Clock,
+    *,
+    own_domains: frozenset[str] | None = None,
+    api_key: str | None = None,
+) -> Connected:
+    reader = nylas.reader(api_key) if api_key else nylas.reader()
+    return Connected(mailboxes=mailboxes, reader=reader, own_domains=own_domains, clock=clock)
+
+
+@pytest.fixture
+def ours(nylas: NylasServed, mailboxes: Mailboxes, clock: Clock) -> Connected:
+    return connected(nylas, mailboxes, clock)
+
+
+def asked(nylas: NylasServed) -> dict[str, int]:
+    """The requests so far by kind; they are forgotten then."""
+    told = dict(nylas.stand_in.calls)
+    nylas.stand_in.calls.clear()
+    return told
+
+
+# the mailbox
+
+
+def test_a_mailbox_not_heard_of_is_asked_for_once_and_kept(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    address = new_address()
+    grant = nylas.stand_in.connect(address, "google", aliases=["Info@Contoso.example", "info@contoso.example"], created_at=NOW)
+    mailbox = ours.mailbox(grant)
+    assert mailbox == Mailbox(
+        grant=grant,
+        email=address,
+        provider="google",
+        status="valid",
+        connected=NOW,
+        aliases=("info@contoso.example",),
+        aliases_read=NOW,
+    )
+    assert ours.mailbox(grant) == mailbox
+    assert connected(nylas, mailboxes, clock).mailbox(grant) == mailbox
+    assert asked(nylas) == {"GET grants/id": 1}
+
+
+def test_one_that_a_listing_named_is_asked_for_its_aliases(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google", aliases=["a@contoso.example"])
+    mailboxes.note_listed(Mailbox(grant=grant, email="x@contoso.example", status="valid"))
+    assert ours.mailbox(grant).aliases == ("a@contoso.example",)
+
+
+def test_the_list_of_mailboxes_is_remembered_for_a_minute(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    domain = f"{new_id()}.example"
+    ours.organisation()
+    mailboxes.note_listed(Mailbox(grant=new_id(), email=f"new@{domain}", status="valid"))
+    assert f"new@{domain}" not in ours.organisation().mailboxes
+    clock.now += SNAPSHOT_LIFE
+    assert f"new@{domain}" in ours.organisation().mailboxes
+
+
+def test_many_threads_share_one_list(ours: Connected) -> None:
+    assert len({id(one) for one in in_threads(8, ours.organisation)}) == 1
+
+
+# the organisation
+
+
+def test_mailboxes_and_aliases_are_ours_and_so_are_their_domains_but_free_mail(
+    nylas: NylasServed, ours: Connected
+) -> None:
+    domain, free = f"{new_id()}.example", new_address("somebody", "gmail.com")
+    nylas.stand_in.connect(free, "google")
+    for address in (f"Ann@{domain}", free):
+        ours.mailbox(nylas.stand_in.connect(address, "microsoft", aliases=[f"alias@other-{domain}"]))
+    organisation = ours.organisation()
+    assert {f"ann@{domain}", f"alias@other-{domain}", free} <= organisation.mailboxes
+    assert {domain, f"other-{domain}"} <= organisation.domains
+    assert "gmail.com" not in organisation.domains
+
+
+def test_a_policy_says_which_domains_are_own(nylas: NylasServed, mailboxes: Mailboxes, clock: Clock) -> None:
+    ours = connected(nylas, mailboxes, clock, own_domains=frozenset({"contoso.example"}))
+    ours.mailbox(nylas.stand_in.connect(f"ann@{new_id()}.example", "google"))
+    assert ours.organisation().domains == {"contoso.example"}
+
+
+def test_whether_an_address_is_another_mailboxes(nylas: NylasServed, ours: Connected, clock: Clock) -> None:
+    (ann, ben, eve) = (new_address(name) for name in ("ann", "ben", "eve"))
+    anns, bens, eves = (nylas.stand_in.connect(one, "google", aliases=[f"also-{one}"]) for one in (ann, ben, eve))
+    nylas.stand_in.expire(eves)
+    for grant in (anns, bens, eves):
+        ours.mailbox(grant)
+    assert ours.is_anothers_mailbox(ben, anns)
+    assert ours.is_anothers_mailbox(f"also-{ben}", anns)
+    assert not ours.is_anothers_mailbox(ann, anns)
+    assert not ours.is_anothers_mailbox(f"also-{ann}", anns)
+    assert not ours.is_anothers_mailbox(eve, anns)
+    assert not ours.is_anothers_mailbox("stranger@nowhere.example", anns)
+
+
+def test_how_far_the_same_mailbox_was_swept_under_an_earlier_grant(ours: Connected, mailboxes: Mailboxes) -> None:
+    address, now = new_address(), Mailbox(grant=new_id())
+    for written, watermark in ((address, NOW - 50), (address.upper(), NOW - 20), (new_address(), NOW), (address, None)):
+        one = Mailbox(grant=new_id(), email=written)
+        mailboxes.note_listed(one)
+        lease = mailboxes.lease(one.grant, now=NOW, seconds=9)
+        if lease is not None and watermark is not None:
+            mailboxes.advance(lease, watermark=watermark, now=NOW)
+    assert ours.last_proven(replace(now, email=address)) == NOW - 20
+    assert ours.last_proven(replace(now, email=new_address())) is None
+
+
+# folders
+
+
+def test_folders_are_asked_for_once_an_hour(nylas: NylasServed, ours: Connected, clock: Clock) -> None:
+    grant = nylas.stand_in.connect(new_address(), "microsoft")
+    sent, inbox = (nylas.stand_in.folder_id(grant, role) for role in ("sent", "inbox"))
+    assert ours.attributes(grant, [sent]) == {"\\sent"}
+    assert ours.attributes(grant, [sent, inbox]) == {"\\sent", "\\inbox"}
+    assert ours.attributes(grant, []) == frozenset()
+    assert asked(nylas) == {"GET folders": 1}
+    clock.now += FOLDERS_LIFE
+    ours.attributes(grant, [inbox])
+    assert asked(nylas) == {"GET folders": 1}
+
+
+def test_a_folder_nobody_knows_is_asked_for_but_not_without_end(
+    nylas: NylasServed, ours: Connected, clock: Clock
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "microsoft")
+    assert ours.attributes(grant, ["no such folder"]) == frozenset()
+    made = nylas.stand_in.make_folder(grant, "Spam of today", ("\\Junk",))
+    for _ in range(5):
+        assert ours.attributes(grant, [made]) == frozenset()
+    assert asked(nylas) == {"GET folders": 1}
+    clock.now += FOLDERS_PAUSE
+    assert ours.attributes(grant, [made]) == {"\\junk"}
+    assert asked(nylas) == {"GET folders": 1}
+
+
+def test_each_mailbox_has_its_own_folders(nylas: NylasServed, ours: Connected) -> None:
+    grants = [nylas.stand_in.connect(new_address(), "microsoft") for _ in range(2)]
+    first_sent = nylas.stand_in.folder_id(grants[0], "sent")
+    assert ours.attributes(grants[0], [first_sent]) == {"\\sent"}
+    assert ours.attributes(grants[1], [first_sent]) == frozenset()
+
+
+# a message, and why there is none
+
+
+def test_a_message_is_one_request(nylas: NylasServed, ours: Connected) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    assert ours.message(grant, message).id == message
+    assert asked(nylas) == {"GET messages/id": 1}
+
+
+def test_an_expired_grant_is_noted_and_not_tried_again_for_a_minute(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    nylas.stand_in.expire(grant)
+    for _ in range(3):
+        with pytest.raises(GrantError):
+            ours.message(grant, message)
+    assert asked(nylas) == {"GET messages/id": 1, "GET grants/id": 1}
+    found = mailboxes.get(grant)
+    assert found is not None
+    assert (found.status, found.expired) == ("invalid", NOW)
+    nylas.stand_in.reauthenticate(grant)
+    clock.now += REFUSED_LIFE
+    assert ours.message(grant, message).id == message
+
+
+def test_a_grant_that_was_renewed_is_tried_at_once(nylas: NylasServed, ours: Connected) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    nylas.stand_in.expire(grant)
+    with pytest.raises(GrantError):
+        ours.message(grant, message)
+    nylas.stand_in.reauthenticate(grant)
+    ours.refreshed(grant)
+    assert ours.message(grant, message).id == message
+
+
+def test_a_wrong_key_is_told_from_an_expired_grant(
+    nylas: NylasServed, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    with pytest.raises(ConfigurationError) as error:
+        connected(nylas, mailboxes, clock, api_key="nyk_of_somebody_else").message(grant, "any")
+    assert error.value.reason == "nylas_key"
+    assert mailboxes.get(grant) is None
+
+
+def test_a_message_of_a_deleted_grant_is_put_aside(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    nylas.stand_in.disconnect(grant)
+    mailboxes.note_status(grant, "deleted", expired=None)
+    with pytest.raises(MessageError) as error:
+        ours.message(grant, "any")
+    assert error.value.reason == "mailbox_disconnected"
+
+
+def test_a_401_of_a_grant_that_is_no_more_is_a_deleted_one(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    nylas.stand_in.disconnect(grant)
+    nylas.faults.add(Fault(Answer(401), path="/messages/"))
+    with pytest.raises(MessageError):
+        ours.message(grant, "any")
+    found = mailboxes.get(grant)
+    assert found is not None
+    assert found.status == "deleted"
+
+
+def test_a_message_that_is_not_there_is_not_the_mailboxes_fault(nylas: NylasServed, ours: Connected) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    with pytest.raises(MessageGoneError):
+        ours.message(grant, "any")
+
+
+def test_a_401_for_a_grant_that_is_valid_passes(nylas: NylasServed, ours: Connected) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    nylas.faults.add(Fault(Answer(401), path="/messages/", times=1))
+    with pytest.raises(TransientError):
+        ours.message(grant, message)
+    assert ours.message(grant, message).id == message

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format bench lock clean
+.PHONY: demo sandbox test lint format bench chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -24,6 +24,12 @@ format: .venv/ready
 
 bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
 	$(BIN)/python -m bench
+
+chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled: the proof, seeded
+	$(BIN)/python -m sandbox.chaos
+
+fuzz: .venv/ready  ## every parser and the mapping against ten thousand inputs each
+	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py --timeout=0
 
 lock: .venv/ready  ## pin the packages anew from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt

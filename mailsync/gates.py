@@ -91,6 +91,11 @@ class Gate:
             self._limit = max(1, limit)
             self._turn.notify_all()
 
+    def check(self) -> None:
+        """Raise TransientError while the gate is closed, before anything is done that would be in vain."""
+        with self._turn:
+            self._check_open()
+
     @contextmanager
     def passing(self, units: float = 1.0) -> Iterator[None]:
         """Stay inside for one request; raises TransientError instead of waiting long."""

@@ -6,7 +6,6 @@ moves. One item is one window; one sweep of a mailbox runs at a time.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -102,7 +101,7 @@ class MailboxSweeper:
         try:
             self._work_through(item, lease, now)
         except BaseException:
-            self._mailboxes.release(lease)
+            self._mailboxes.release(lease, unfinished=True)
             raise
 
     def _needs_details(self, item: SweepItem, now: int) -> bool:
@@ -120,9 +119,9 @@ class MailboxSweeper:
             floor = min(floor, proven)  # the same mailbox under a new grant goes on where it was
         wide = now - (mailbox.swept_wide or floor) >= WIDE_EVERY
         window = self._window(item, mailbox, floor, now, wide=wide)
-        found, rest = self._listed(item, window, floor, after_crash=lease.after_crash)
+        found, rest = self._listed(item, window, floor, again=lease.after_unfinished)
         if rest is not None:
-            self._mailboxes.release(lease)
+            self._mailboxes.release(lease, unfinished=lease.after_unfinished)
             self._send(_continued(item, rest, now))
             return
         if not self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=wide):
@@ -134,9 +133,8 @@ class MailboxSweeper:
 
     def _enqueue_waiting(self, mailbox: Mailbox, now: int) -> None:
         """Messages that left the queue while the grant was expired go back on it."""
-        if not mailbox.has_waiting:
+        if not mailbox.waiting:
             return
-        self._mailboxes.note_waiting(mailbox.grant, waiting=False)
         for entry in self._journal.waiting_for_grant(mailbox.grant):
             self._send(
                 MessageItem(
@@ -149,6 +147,7 @@ class MailboxSweeper:
                     notification=entry.notification,
                 )
             )
+        self._mailboxes.note_returned(mailbox)
         emit("grant_recorded", grant=mailbox.grant, what="renewed", at=now)
 
     def _window(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int, *, wide: bool) -> Window:
@@ -165,17 +164,20 @@ class MailboxSweeper:
         return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN))) if wide else window
 
     def _listed(
-        self, item: SweepItem, window: Window, floor: int, *, after_crash: bool
-    ) -> tuple[Counter[str], Window | None]:
-        """Counts of what the window held, and what is left of it when the time budget was spent."""
+        self, item: SweepItem, window: Window, floor: int, *, again: bool
+    ) -> tuple[dict[str, int], Window | None]:
+        """Counts of what the window held, and what is left of it when the time budget was spent.
+
+        `again`: the sweep before this one may have died between noting messages as queued and queueing them.
+        """
         deadline = self._clock() + BUDGET
-        counts = Counter(seen=0, missed=0)
+        counts = {"seen": 0, "missed": 0}
         for restart in range(RESTARTS + 1):
             cursor: str | None = None
             try:
                 while True:
                     page = self._page(item.grant, window, cursor)
-                    counts.update(self._enqueue_missed(item, page, floor, after_crash=after_crash))
+                    self._enqueue_missed(item, page, floor, counts, again=again)
                     cursor = page.cursor
                     if cursor is None:
                         return counts, None
@@ -194,27 +196,30 @@ class MailboxSweeper:
         rest = narrowed(window, oldest_listed=min(dates), overlap=self._overlap) if dates else window
         return rest if rest.before < window.before else None
 
-    def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, *, after_crash: bool) -> dict[str, int]:
-        """Enqueue what of a page the journal doesn't know; returns how many were seen and missed."""
+    def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, counts: dict[str, int], *, again: bool) -> None:
         listed = [one for one in page.messages if one.date is None or one.date >= floor]
         dates = [int(one.date) for one in listed if one.date is not None]
         known = self._journal.between(item.grant, min(dates), max(dates)) if dates else {}
         now = int(self._clock())
-        missed = [one for one in listed if _is_missed(one, known, now, after_crash=after_crash)]
-        if missed:
-            self._journal.note_queued([_queued(item.grant, one, now) for one in missed])
+        missed = [one for one in listed if _is_missed(one, known, now, again=again)]
+        counts["seen"] += len(listed)
+        counts["missed"] += len(missed)
+        if not missed:
+            return
+        self._journal.note_queued([_queued(item.grant, one, now) for one in missed])
         for one in missed:
             self._send(_message_item(item.grant, one, now))
-        return {"seen": len(listed), "missed": len(missed)}
 
 
-def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, after_crash: bool) -> bool:
+def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
     """Whether a listed message is to be enqueued: unknown, waiting for too long, or skipped and moved since."""
     entry = known.get(hash_of(listed.id))
-    if entry is None or entry.kind is Kind.GONE or (after_crash and entry.kind is Kind.QUEUED):
+    if entry is None or entry.kind is Kind.GONE:
         return True
     if entry.kind is Kind.SKIPPED:
         return set(_folders(listed)) != set(entry.folders)
+    if entry.kind is Kind.QUEUED and again:
+        return True
     if entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
         return max(entry.noted, entry.until or 0) + WAITING_LIFE < now
     return False

@@ -162,7 +162,7 @@ class Handling:
         """The mailbox's owner must sign in: until then the message waits in the journal and is on no queue."""
         if isinstance(item, MessageItem):
             self._note(item, Kind.DEFERRED, error, reason=WAITS_FOR_GRANT)
-            self._mailboxes.note_waiting(item.grant, waiting=True)
+            self._mailboxes.note_waiting(item.grant)
         emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
     def _defer(self, item: Item, error: MailSyncError) -> None:

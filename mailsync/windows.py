@@ -7,7 +7,9 @@ windows, so that one item is never more than one window's work.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 LONGEST = 24 * 3600
 """Seconds: the widest window one sweep item lists."""
@@ -47,3 +49,17 @@ def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_day
 def narrowed(window: Window, *, oldest_listed: int, overlap: int) -> Window:
     """What is left of a window listed newest first down to `oldest_listed`."""
     return Window(after=window.after, before=min(window.before, oldest_listed + overlap), proves=window.proves)
+
+
+def moment(at: int) -> str:
+    """Unix seconds as people and machines read them."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return str(at)
+
+
+def cut(since: int, until: int) -> Iterator[Window]:
+    """A span that somebody chose, both ends inside, in windows of a day; what they hold proves nothing of the rest."""
+    for start in range(since, max(until, since + 1), DAY):
+        yield Window(after=start - 1, before=min(start + DAY, until) + 1, proves=0)

@@ -6,7 +6,9 @@ the queue client and nothing of Dataverse.
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import threading
 import time
@@ -16,21 +18,27 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailsync.errors import ConfigurationError, Scope
-from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, StorageSettings
+from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, SettingsError, StorageSettings
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mailsync.connected import Connected
     from mailsync.dataverse.emails import Emails
+    from mailsync.explain import Explainer
+    from mailsync.listings import Patience
+    from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
+    from mailsync.replay import Replayer
     from mailsync.storage.account import StorageAccount
+    from mailsync.storage.aside import Aside
     from mailsync.storage.envelope import Item
     from mailsync.storage.journal import Journal
-    from mailsync.storage.mailboxes import Mailboxes
+    from mailsync.storage.mailboxes import Mailbox, Mailboxes
     from mailsync.storage.queues import Queues
     from mailsync.sweep import MailboxSweeper
     from mailsync.trouble import Handling
+    from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
     from mapping.tracking import TrackingRules
 
@@ -123,12 +131,11 @@ class Wiring:
 
     def sweep_missed(self) -> int:
         """Enqueue a sweep for each valid mailbox; returns how many."""
-        from mailsync.nylas.grants import Grants
         from mailsync.sweep import sweep_missed
 
         settings = self.settings
         return sweep_missed(
-            grants=Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key),
+            grants=self._grants,
             mailboxes=self._mailboxes,
             send=self._send,
             spread=settings.sweep_spread,
@@ -149,8 +156,40 @@ class Wiring:
         """The emails of the Dataverse environment."""
         return self._once("emails", self._make_emails)
 
+    # what a person asks for
+
+    def mailbox(self, named: str) -> Mailbox:
+        """The mailbox with this grant id or address; raises UnknownMailboxError."""
+        from mailsync.named import mailbox_named
+
+        # a lambda: the settings for Nylas are read only if it is asked
+        return mailbox_named(named, known=self._mailboxes.all(), grants=lambda: self._grants.all())  # noqa: PLW0108
+
+    @property
+    def aside(self) -> Aside:
+        """What was put aside."""
+        from mailsync.storage.aside import Aside
+
+        return self._once("aside", lambda: Aside(self._account))
+
+    @property
+    def verifier(self) -> Verifier:
+        """Proves that every message is accounted for."""
+        return self._once("verifier", self._make_verifier)
+
+    @property
+    def replayer(self) -> Replayer:
+        """Puts back on the queues what a person wants tried again."""
+        return self._once("replayer", self._make_replayer)
+
+    @property
+    def explainer(self) -> Explainer:
+        """Tells what became of a message; needs nothing but storage for what is in the journal."""
+        return self._once("explainer", self._make_explainer)
+
     def _send(self, item: Item, *, delay: float = 0) -> None:
-        self.queues.send(item, delay=delay / self.hurry)
+        # whole seconds, as the queue counts: a delay that came to nothing would send the item round and round
+        self.queues.send(item, delay=math.ceil(delay / self.hurry))
 
     def _hurried(self) -> float:
         """Seconds for gates: they pass as much faster as delays are shorter."""
@@ -186,6 +225,22 @@ class Wiring:
         return self._once("mailboxes", lambda: Mailboxes(self._account))
 
     @property
+    def _grants(self) -> Grants:
+        from mailsync.nylas.grants import Grants
+
+        settings = self.settings
+        return self._once("grants", lambda: Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key))
+
+    @property
+    def _patience(self) -> Patience:
+        from mailsync.listings import Patience
+
+        return self._once(
+            "patience",
+            lambda: Patience(pause=lambda seconds: time.sleep(seconds / self.hurry), random=Random()),  # noqa: S311
+        )
+
+    @property
     def _reader(self) -> Reader:
         return self._once("reader", self._make_reader)
 
@@ -212,12 +267,11 @@ class Wiring:
         return StorageAccount(storage, credential, ca_bundle=self._env.get("REQUESTS_CA_BUNDLE"))
 
     def _make_handling(self) -> Handling:
-        from mailsync.storage.aside import Aside
         from mailsync.trouble import Handling
 
         return Handling(
             send=self._send,
-            aside=Aside(self._account),
+            aside=self.aside,
             journal=self._journal,
             mailboxes=self._mailboxes,
             clock=self.clock,
@@ -323,6 +377,77 @@ class Wiring:
             page_size=settings.sweep_page_size,
             clock=self.clock,
         )
+
+    def _make_verifier(self) -> Verifier:
+        from mailsync.listings import Listings
+        from mailsync.verify import Verifier
+
+        page_size = self.settings.sweep_page_size
+        return Verifier(
+            grants=self._grants,
+            mailboxes=self._mailboxes,
+            listings=Listings(reader=self._reader, page_size=page_size, patience=self._patience),
+            journal=self._journal,
+            emails=self.emails,
+            connected=self._connected,
+            sync_since=self.sync_since,
+            clock=self.clock,
+            patience=self._patience,
+        )
+
+    def _make_replayer(self) -> Replayer:
+        from mailsync.replay import Replayer
+        from mailsync.storage.threads import Sightings
+
+        return Replayer(
+            aside=self.aside,
+            journal=self._journal,
+            sightings=Sightings(self._account),
+            connected=lambda: self._connected,
+            send=self._send,
+            patience=self._patience,
+            sync_since=self.sync_since,
+            clock=self.clock,
+        )
+
+    def _make_explainer(self) -> Explainer:
+        from mailsync.explain import Explainer
+        from mailsync.storage.threads import Sightings
+
+        return Explainer(
+            journal=self._journal,
+            aside=self.aside,
+            sightings=Sightings(self._account),
+            mailboxes=self._mailboxes,
+            connected=lambda: self._connected,
+            emails=lambda: self.emails,
+            clock=self.clock,
+        )
+
+
+def wiring_here(folder: Path) -> Wiring:
+    """The wiring of a command: as the Functions host does, it takes over what local.settings.json in a folder holds.
+
+    What the environment says already stays. Raises SettingsError.
+    """
+    for name, value in _local_settings(folder / "local.settings.json").items():
+        if value:
+            os.environ.setdefault(name, value)
+    return Wiring()
+
+
+def _local_settings(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = {name: value for name, value in held["Values"].items() if isinstance(value, str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"can't be read ({type(error).__name__}); it is JSON with an object `Values` of texts"
+        raise SettingsError({path.name: problem}) from error
+    if held.get("IsEncrypted"):
+        raise SettingsError({path.name: "is encrypted; run `func settings decrypt`, or set the environment instead"})
+    return values
 
 
 def _dataverse_credential(settings: Settings) -> TokenCredential:

@@ -6,7 +6,7 @@ repeated after a crash: the email's id stands in the journal before the first wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
 from mapping.guard import as_another_mail, guard_of
-from mapping.identity import Identity, ancestors, identity_of
+from mapping.identity import Identity, activityid_of, ancestors, identity_of
 from mapping.mapper import map_message
 from mapping.matches import Organisation
 from mapping.message import Message
@@ -41,12 +41,14 @@ EVENTS: dict[Kind, Event] = {
     Kind.SKIPPED: "message_skipped",
 }
 REUSED = "message_id_reused"
+_TELLING = frozenset((Link.LINKED, Link.REFUSED))
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """A message as one mailbox holds it, in its organisation."""
 
+    item: MessageItem
     message: Message
     copy: Copy
     organisation: Organisation
@@ -67,6 +69,7 @@ class _Placed:
     identity: UUID
     stands: str
     guard: str
+    detail: str = ""
 
 
 class EmailWriter:
@@ -100,6 +103,7 @@ class EmailWriter:
         if known is not None and known.kind.is_final:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
             return Outcome(known.kind, known.reason, known.activityid)
+        self._emails.check()
         facts = self._facts(item, known)
         entry = self._entry(item, facts)
         skip = judge_copy(facts.message, facts.copy, facts.organisation, self._rules)
@@ -146,6 +150,7 @@ class EmailWriter:
             # an earlier attempt may have written under this id: it holds, whatever the headers say today
             identity = replace(identity, activityid=UUID(known.activityid))
         return _Facts(
+            item=item,
             message=message,
             copy=Copy(mailbox=address, attributes=self._connected.attributes(item.grant, folders)),
             organisation=self._connected.organisation(),
@@ -156,7 +161,8 @@ class EmailWriter:
         sightings = self._sightings.of(str(facts.identity.activityid))
         if not sightings:
             self._wait_for_senders_copy(item, facts)
-        resolved = self._resolved(item, facts)
+        chain = ancestors(facts.message)
+        resolved = self._emails.resolve(facts.identity, ancestors=chain, addresses=facts.people)
         skip = judge_people(facts.message, facts.copy, facts.organisation, resolved.matches, self._rules)
         if skip is not None:
             return self._skipped(skip, entry, known)
@@ -178,19 +184,6 @@ class EmailWriter:
                 retry_after=min(FIRST_WAIT * 2 ** min(item.attempt, 4), SENDERS_COPY_PATIENCE - waited),
             )
 
-    def _resolved(self, item: MessageItem, facts: _Facts) -> Resolved:
-        """What Dataverse knows; a reply whose parent is missing is registered, and looks once more after that."""
-        chain = ancestors(facts.message)
-        resolved = self._emails.resolve(facts.identity, ancestors=chain, addresses=facts.people)
-        missing = chain[: resolved.parent_depth]
-        if missing:
-            child = Child(str(facts.identity.activityid), item.grant, item.message)
-            self._awaited.register(child, missing)
-            nearer = self._emails.parent(missing)
-            if nearer is not None:
-                return replace(resolved, parent=nearer)
-        return resolved
-
     def _placed(
         self, email: EmailActivity, resolved: Resolved, sightings: tuple[Sighting, ...], facts: _Facts
     ) -> _Placed:
@@ -207,7 +200,8 @@ class EmailWriter:
                 return self._met(email, guard, standing, facts)
         put = self._emails.put(email, people=facts.people)
         if put.put is Put.CREATED:
-            return _Placed(Kind.WRITTEN, email.regarding.rule, email.activityid, put.activityid, guard)
+            detail = self._hung(email, ancestors(facts.message)[: resolved.parent_depth], facts)
+            return _Placed(Kind.WRITTEN, email.regarding.rule, email.activityid, put.activityid, guard, detail)
         standing = self._emails.read(put.activityid)
         if standing is None:
             return _Placed(Kind.REMOVED, "removed_meanwhile", email.activityid, put.activityid, guard)
@@ -217,7 +211,11 @@ class EmailWriter:
         """An email nobody of us has seen stands under our id or our Message-ID."""
         if standing.guard != guard and not facts.identity.synthetic:
             return self._another_mail(email, guard, facts)
-        return self._taken_over(email, guard, standing.activityid, is_completed=standing.is_completed)
+        placed = self._taken_over(email, guard, standing.activityid, is_completed=standing.is_completed)
+        if placed.kind is Kind.ADOPTED or standing.parent is not None:
+            return placed
+        # an attempt that died after its write may have left it hanging from nothing
+        return replace(placed, detail=self._hung(email, ancestors(facts.message), facts))
 
     def _seen_before(self, email: EmailActivity, guard: str, seen: Sighting, resolved: Resolved) -> _Placed:
         """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
@@ -244,42 +242,67 @@ class EmailWriter:
         if seen is not None:
             return self._seen_before(other, guard, seen, Resolved(None, None, {}, 0))
         put = self._emails.put(other, people=facts.people)
+        detail = self._hung(other, ancestors(facts.message), facts) if other.parent is None else ""
         kind = Kind.WRITTEN if put.put is Put.CREATED else Kind.ALREADY_THERE
-        return _Placed(kind, REUSED, other.activityid, put.activityid, guard)
+        return _Placed(kind, REUSED, other.activityid, put.activityid, guard, detail)
 
     def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
-        final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands)
+        final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands, detail=placed.detail)
         sighting = Sighting(entry.grant, placed.kind, placed.stands, placed.guard)
         self._sightings.note(str(placed.identity), sighting, message=entry.message, now=entry.noted)
-        if placed.kind is not Kind.REMOVED and placed.reason != REUSED and facts.identity.message_id is not None:
-            self._link_children(facts.identity.message_id, placed.stands, facts.organisation)
+        if placed.kind is not Kind.REMOVED and placed.reason != REUSED:
+            self._link_children(placed.stands, facts)
         self._journal.put(final, known)
         return Outcome(placed.kind, placed.reason, placed.stands)
 
-    def _link_children(self, message_id: str, stands: str, organisation: Organisation) -> None:
-        """Replies that were written before their parent become its children now."""
-        children = [child for child in self._awaited.children_of(message_id) if child.activityid != stands]
-        parent = self._emails.read(stands) if children else None
+    def _hung(self, email: EmailActivity, missing: Sequence[str], facts: _Facts) -> str:
+        """A reply is written before its nearest ancestors: it registers with them, then looks for them once more.
+
+        A parent is written first and then reads who registered, so one of the two always sees the other.
+        """
+        if not missing:
+            return ""
+        child = Child(str(email.activityid), facts.item.grant, facts.item.message)
+        self._awaited.register(child, missing)
+        parent = self._emails.parent(missing)
         if parent is None:
+            return ""
+        farther = frozenset((email.parent,)) if email.parent is not None else frozenset()
+        link = self._linked(child, parent, farther, facts.organisation)
+        return link.value if link in _TELLING else ""
+
+    def _link_children(self, stands: str, facts: _Facts) -> None:
+        """Replies that were written before their parent become its children now; the nearest ancestor is the parent."""
+        message_id = facts.identity.message_id
+        children = self._awaited.children_of(message_id) if message_id is not None else ()
+        others = [child for child in children if child.activityid != stands]
+        standing = self._emails.read(stands) if others else None
+        if message_id is None or standing is None:
             return
-        above = Parent(parent.activityid, parent.regarding, parent.parties)
-        for child in children:
-            link = self._emails.link(
-                child.activityid,
-                parent,
-                with_regarding=lambda standing: inherits_regarding(standing.parties, above, organisation),
-            )
-            self._note_link(child, link)
-            if link is not Link.GONE:  # one that isn't written yet finds its parent by itself
+        parent = Parent(standing.activityid, standing.regarding, standing.parties)
+        farther = frozenset(str(activityid_of(one)) for one in ancestors(facts.message))
+        if standing.parent is not None:
+            farther |= {standing.parent}
+        for child in others:
+            link = self._linked(child, parent, farther, facts.organisation)
+            known = self._journal.get(child.grant, child.message) if link in _TELLING else None
+            if known is not None:
+                self._journal.put(replace(known, detail=link.value), known)
+            if link is not Link.GONE:  # one that isn't written yet looks for its parent after its write
                 self._awaited.done(message_id, child)
 
-    def _note_link(self, child: Child, link: Link) -> None:
-        known = self._journal.get(child.grant, child.message)
-        if link in {Link.LINKED, Link.REFUSED} and known is not None:
-            self._journal.put(replace(known, detail=link.value), known)
+    def _linked(self, child: Child, parent: Parent, farther: frozenset[str], organisation: Organisation) -> Link:
+        link = self._emails.link(
+            child.activityid,
+            parent,
+            instead_of=farther,
+            with_regarding=lambda standing: inherits_regarding(standing.parties, parent, organisation),
+        )
+        if link in _TELLING:
             emit(
                 "email_linked", grant=child.grant, message=child.message, activity=child.activityid, outcome=link.value
             )
+        return link
 
     def _mapped(self, facts: _Facts, resolved: Resolved) -> EmailActivity:
         try:

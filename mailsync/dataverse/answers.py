@@ -74,6 +74,11 @@ def evidence_of(answer: Answer) -> Evidence:
     )
 
 
+def is_done(answer: Answer) -> bool:
+    """Whether Dataverse did what it was asked to write; 200 is what a proxy or a sign-in page in its place says."""
+    return answer.status in {201, 204}
+
+
 def failure_of(answer: Answer) -> MailSyncError:
     """The error an unsuccessful answer stands for; 404 and 412 are often no failure and are asked about before."""
     evidence = evidence_of(answer)
@@ -88,7 +93,7 @@ def failure_of(answer: Answer) -> MailSyncError:
         )
     if status < 300:
         return TransientError(
-            "Dataverse answered a success that holds something else than was asked for",
+            "something else than Dataverse answers at DATAVERSE_URL",
             reason="dataverse_not_odata",
             scope=Scope.ORGANISATION,
             evidence=evidence,

@@ -7,7 +7,7 @@ repeated: the email's id is the caller's, and a second create is answered 412.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,7 +17,7 @@ import msgspec
 
 from mailsync.dataverse import batch, odata
 from mailsync.dataverse.address_book import AddressBook
-from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, failure_of
+from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, failure_of, is_done
 from mailsync.dataverse.web_api import WebApi, request
 from mailsync.errors import MailSyncError, MessageError, Scope, TransientError
 from mailsync.transport import Answer
@@ -32,6 +32,11 @@ ANCESTORS_ASKED = 12
 """The nearest mails of a reply chain that are looked for; the parent is the nearest one found."""
 LONGEST_ANCESTORS = 40_000
 """Characters of their ids, percent-encoded: a request line in a batch holds 65,536."""
+LINK_TRIES = 3
+"""How often a link is tried against others' changes of the same email."""
+VALUES_ASKED, LONGEST_FILTER = 200, 16_000
+"""How many emails one query asks for, and characters of it once encoded; a batch's URLs hold 65,536."""
+QUERIES_TOGETHER = 10
 _TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _ANNOTATED = {"Prefer": 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'}
 _IF_THERE = {"If-Match": "*"}
@@ -76,6 +81,16 @@ class Standing:
         return self.statecode != 0
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The little of an email that a count needs."""
+
+    activityid: str
+    messageid: str | None
+    is_outgoing: bool
+    is_open: bool
+
+
 class Link(Enum):
     """What became of linking a reply to a parent that arrived after it."""
 
@@ -114,6 +129,10 @@ class Emails:
         self._adopt_existing = adopt_existing
         self._changesets_work = True
 
+    def check(self) -> None:
+        """Raise TransientError while Dataverse is known to be out of reach: then nothing need be read for an email."""
+        self._api.check()
+
     def resolve(self, identity: Identity, *, ancestors: Sequence[str], addresses: Sequence[str]) -> Resolved:
         """Existing email, parent and owners of addresses, in one round trip, or none if nothing must be asked."""
         found, unknown, nobody = self._address_book.known(addresses)
@@ -151,7 +170,7 @@ class Emails:
         answer = self._create(email)
         if answer.status == 412:
             return self._found(email)
-        if answer.status < 300:
+        if is_done(answer):
             return Written(Put.CREATED, activityid)
         raise self._refusal(people, answer)
 
@@ -169,32 +188,70 @@ class Emails:
             raise failure_of(answer)
         return _standing(_decode(answer, dict))
 
-    def link(self, child: str, parent: Standing, *, with_regarding: Callable[[Standing], bool]) -> Link:
+    def find(self, activityids: Iterable[str]) -> tuple[Found, ...]:
+        """Those of these emails that are there; one round trip for each two thousand."""
+        return self._those("activityid", activityids)
+
+    def find_by_message_id(self, messageids: Iterable[str]) -> tuple[Found, ...]:
+        """Every email that carries one of these Message-IDs, in whatever case and however it is bracketed."""
+        bare = {canonical for one in messageids if (canonical := canonical_message_id(one)) is not None}
+        return self._those("messageid", (spelled for one in bare for spelled in (f"<{one}>", one)))
+
+    def _those(self, column: str, values: Iterable[str]) -> tuple[Found, ...]:
+        asked = [
+            request("GET", odata.query("emails", select=_COUNTED, filter=odata.any_of(column, some)))
+            for some in odata.portions(values, most=VALUES_ASKED, longest=LONGEST_FILTER)
+        ]
+        found: dict[str, Found] = {}
+        for start in range(0, len(asked), QUERIES_TOGETHER):
+            for (answer,) in self._api.batch(asked[start : start + QUERIES_TOGETHER]):
+                found.update((one.activityid, one) for one in map(_counted, _rows(answer)))
+        return tuple(found.values())
+
+    def link(
+        self,
+        child: str,
+        parent: Parent,
+        *,
+        instead_of: Collection[str],
+        with_regarding: Callable[[Standing], bool],
+    ) -> Link:
         """Make an email the child of one that arrived after it; regarding only where it has none.
 
-        One PATCH that carries the state the child is in, because a completed email accepts no other, and that
-        fails if anybody changed it meanwhile: what a person chose stays.
+        A parent it has already stays, unless it is one of `instead_of`. One PATCH that carries the state the child is
+        in, because a completed email accepts no other, and that fails if anybody changed it meanwhile: what a person
+        chose stays.
         """
-        standing = self.read(child)
-        if standing is None:
-            return Link.GONE
-        if standing.parent is not None:
-            return Link.NOT_NEEDED
+        for _ in range(LINK_TRIES):
+            standing = self.read(child)
+            if standing is None:
+                return Link.GONE
+            if standing.parent is not None and standing.parent not in instead_of:
+                return Link.NOT_NEEDED
+            answer = self._send_link(standing, parent, with_regarding=with_regarding)
+            if is_done(answer):
+                return Link.LINKED
+            if answer.status in {400, 403, 404}:
+                return Link.REFUSED
+            if answer.status != 412:
+                raise failure_of(answer)
+            # changed meanwhile, perhaps by this very request: the connection may have died before its answer
+        return Link.REFUSED
+
+    def _send_link(self, child: Standing, parent: Parent, *, with_regarding: Callable[[Standing], bool]) -> Answer:
         change: dict[str, object] = {
             **parent_binds(parent.activityid),
-            "statecode": standing.statecode,
-            "statuscode": standing.statuscode,
+            "statecode": child.statecode,
+            "statuscode": child.statuscode,
         }
-        if standing.regarding is None and parent.regarding is not None and with_regarding(standing):
+        if child.regarding is None and parent.regarding is not None and with_regarding(child):
             change.update(regarding_bind(parent.regarding))
-        answer = self._api.send(
-            "PATCH", f"emails({child})", body=msgspec.json.encode(change), headers={"If-Match": standing.etag}
+        return self._api.send(
+            "PATCH",
+            f"emails({child.activityid})",
+            body=msgspec.json.encode(change),
+            headers={"If-Match": child.etag},
         )
-        if answer.status < 300:
-            return Link.LINKED
-        if answer.status in {400, 403, 404, 412}:
-            return Link.REFUSED
-        raise failure_of(answer)
 
     def finish(self, activityid: str, completion: Mapping[str, object]) -> None:
         """Complete an email of ours that an earlier attempt left open."""
@@ -207,7 +264,7 @@ class Emails:
                 reason="email_removed_meanwhile",
                 evidence=evidence_of(answer),
             )
-        if answer.status >= 300:
+        if not is_done(answer):
             raise failure_of(answer)
 
     def _create(self, email: EmailActivity) -> Answer:
@@ -217,11 +274,11 @@ class Emails:
         answer = self._changeset(email)
         if answer.status in _JUDGED_ALIKE or answer.status >= 500 or complaint_of(answer).code == ROW_MISSING:
             return answer
-        if answer.status < 300:
+        if is_done(answer):
             return answer
         # Refused: for its row, or because changesets don't work for emails here? Two plain requests tell.
         plain = self._create_then_complete(email)
-        if plain.status < 300:
+        if is_done(plain):
             self._changesets_work = False
         return plain
 
@@ -234,7 +291,7 @@ class Emails:
             headers=_IF_THERE,
         )
         (answers,) = self._api.batch([batch.Changeset((create, complete))])
-        refused = next((answer for answer in answers if answer.status >= 300), None)
+        refused = next((answer for answer in answers if not is_done(answer)), None)
         if refused is None and len(answers) != 2:
             raise TransientError(
                 "Dataverse answered a changeset of two operations otherwise than with two answers or a refusal",
@@ -245,7 +302,7 @@ class Emails:
 
     def _create_then_complete(self, email: EmailActivity) -> Answer:
         created = self._api.send("POST", "emails", body=msgspec.json.encode(email.row()))
-        if created.status >= 300:
+        if not is_done(created):
             return created
         try:
             self.finish(str(email.activityid), email.completion())
@@ -318,6 +375,18 @@ def _rows(answer: Answer) -> tuple[dict[str, Any], ...]:
         raise failure_of(answer)
     rows: tuple[dict[str, Any], ...] = _decode(answer, _Rows).value
     return rows
+
+
+_COUNTED = "activityid,messageid,directioncode,statecode"
+
+
+def _counted(row: Mapping[str, Any]) -> Found:
+    return Found(
+        activityid=str(row["activityid"]).lower(),
+        messageid=row.get("messageid"),
+        is_outgoing=bool(row.get("directioncode")),
+        is_open=row.get("statecode") == 0,
+    )
 
 
 def _messageid_query(spelled: Iterable[str]) -> str:

@@ -37,6 +37,10 @@ class WebApi:
         self._root = url
         self._tokens = tokens
 
+    def check(self) -> None:
+        """Raise TransientError while no request would be made."""
+        self._gate.check()
+
     def send(
         self, method: str, path: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:

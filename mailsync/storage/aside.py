@@ -1,17 +1,57 @@
-"""The table `aside`: items that can't be done as they are, kept with everything needed to try them again."""
+"""The table `aside`: items that can't be done as they are, kept with everything needed to try them again.
+
+Partition = grant. A row waits until somebody replays its item; if that fails too, it waits anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 from mailsync.errors import MailSyncError
 from mailsync.storage.account import StorageAccount
-from mailsync.storage.envelope import Item, MessageItem, encode
-from mailsync.storage.tables import Row, Table
+from mailsync.storage.envelope import DeletedItem, Item, MessageItem, SweepItem, encode
+from mailsync.storage.tables import ConflictError, Row, Table, etag_of, number
 
 LONGEST_TEXT = 30_000
 """UTF-16 units kept of a text that is not an envelope of ours; a table's text holds 32,768."""
 UNREADABLE = "unreadable"
+WAITING, REPLAYED = "waiting", "replayed"
+SHORT_KEY = 12
+"""Characters of a key that people are shown; any beginning of it that is long enough will do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """One item that was put aside. Moments are unix seconds."""
+
+    grant: str
+    row: str
+    envelope: str
+    reason: str
+    advice: str
+    vendor: str
+    status: str
+    code: str
+    request: str
+    noted: int
+    replayed: int | None
+    etag: str
+
+    @property
+    def kind(self) -> str:
+        """What was put aside: message, deleted, sweep, grant or text."""
+        return self.row.partition(":")[0]
+
+    @property
+    def key(self) -> str:
+        """What to call it in a command."""
+        return self.row.partition(":")[2][:SHORT_KEY]
+
+    def is_called(self, key: str) -> bool:
+        """Whether somebody means this one: by the beginning of its key, or by the message's or mailbox's id."""
+        digest = self.row.partition(":")[2]
+        return key == self.row or digest == _digest(key) or (len(key) >= 4 and digest.startswith(key.lower()))
 
 
 class Aside:
@@ -22,8 +62,7 @@ class Aside:
 
     def put(self, item: Item, error: MailSyncError, *, now: int) -> None:
         """Keep an item that failed for good, with the reason and the vendor's evidence."""
-        about = item.message if isinstance(item, MessageItem) else item.grant
-        self._write({"PartitionKey": item.grant, "RowKey": _key(item, about), "envelope": encode(item)}, error, now)
+        self._write({"PartitionKey": item.grant, "RowKey": _key(item), "envelope": encode(item)}, error, now)
 
     def put_unreadable(self, text: str, error: MailSyncError, *, now: int) -> None:
         """Keep a queue's text that is no item of this version."""
@@ -35,7 +74,7 @@ class Aside:
         self._rows.put(
             {
                 **row,
-                "state": "waiting",
+                "state": WAITING,
                 "reason": error.reason,
                 "advice": str(error),
                 "vendor": evidence.vendor,
@@ -48,11 +87,62 @@ class Aside:
 
     def waiting(self) -> tuple[Row, ...]:
         """Everything that was put aside and waits for a person."""
-        return tuple(self._rows.query("state eq @state", {"state": "waiting"}))
+        return tuple(self._rows.query("state eq @state", {"state": WAITING}))
+
+    def kept(self, *, grant: str | None = None, reason: str | None = None) -> tuple[Kept, ...]:
+        """What was put aside, waiting or replayed, oldest first."""
+        asked = {"PartitionKey": grant, "reason": reason}
+        given = {name: value for name, value in asked.items() if value is not None}
+        text = " and ".join(f"{name} eq @{name}" for name in given) or "PartitionKey ge ''"
+        return tuple(sorted(map(_kept, self._rows.query(text, given)), key=lambda kept: (kept.noted, kept.row)))
+
+    def of_message(self, grant: str, message: str) -> Kept | None:
+        """What was put aside of one message."""
+        row = self._rows.get(grant, f"message:{_digest(message)}")
+        return _kept(row) if row is not None else None
+
+    def note_replayed(self, kept: Kept, *, now: int) -> bool:
+        """Note that an item is back on its queue; False when it was put aside again meanwhile, and waits anew."""
+        try:
+            self._rows.replace(
+                {"PartitionKey": kept.grant, "RowKey": kept.row, "state": REPLAYED, "replayed": str(now)}, kept.etag
+            )
+        except ConflictError:
+            return False
+        return True
 
 
-def _key(item: Item, about: str) -> str:
-    return f"{type(item).__name__.removesuffix('Item').lower()}:{_digest(about)}"
+def _kept(row: Row) -> Kept:
+    return Kept(
+        grant=row["PartitionKey"],
+        row=row["RowKey"],
+        envelope=row["envelope"],
+        reason=row["reason"],
+        advice=row["advice"],
+        vendor=row["vendor"],
+        status=row["status"],
+        code=row["code"],
+        request=row["request"],
+        noted=number(row, "noted") or 0,
+        replayed=number(row, "replayed") if row["state"] == REPLAYED else None,
+        etag=etag_of(row),
+    )
+
+
+def _key(item: Item) -> str:
+    return f"{type(item).__name__.removesuffix('Item').lower()}:{_digest(_about(item))}"
+
+
+def _about(item: Item) -> str:
+    """What makes two items one: the message, or the mailbox with the window or event."""
+    match item:
+        case MessageItem() | DeletedItem():
+            return item.message
+        case SweepItem(after=None):
+            return item.grant
+        case SweepItem():
+            return f"{item.grant} {item.after} {item.before}"
+    return f"{item.grant} {item.event}"
 
 
 def _digest(text: str) -> str:

@@ -1,8 +1,8 @@
 """One record for every message ever seen: what became of it, and why.
 
 Table `journal`, partition = grant. Row `m:<sha256 of the message id>` holds everything; once the message's date
-is known, row `d:<unix seconds, 11 digits>:<same hash>` goes with it in one transaction, so that a sweep reads a
-window of time with one range query.
+is known, row `d:<unix seconds, 11 digits>:<same hash>` goes with it in one transaction and says the same, so that a
+window of time is read with one range query.
 
 Ids and outcomes only: no subject, address or body is ever kept here. What is final stays final: a late note of
 a slower worker never replaces it.
@@ -11,7 +11,7 @@ a slower worker never replaces it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from azure.core import MatchConditions
@@ -36,6 +36,8 @@ LATEST_DATE = 99_999_999_999
 """The largest date eleven digits can hold; later ones, and those before 1970, are filed at the ends."""
 WAITS_FOR_GRANT = "grant"
 """The reason of messages that wait for their mailbox's owner to sign in again, and are on no queue meanwhile."""
+BY_DATE = ("RowKey", "kind", "noted", "until", "folders")
+"""The columns a sweep reads of a window."""
 TRIES = 8
 """How often a note is tried against other workers' notes of the same message before it counts as trouble."""
 
@@ -97,10 +99,7 @@ class Journal:
                 return replace(noted, etag=self._write(noted, previous))
             except ConflictError:
                 previous = self.get(entry.grant, entry.message)
-        raise TransientError(
-            "the journal's record of a message is being changed by others without end",
-            reason="journal_contended",
-        )
+        raise _contended()
 
     def _write(self, entry: Entry, previous: Entry | None) -> str:
         """Write the rows of a note; a note made while the work goes on is one row, for a transaction costs four times
@@ -135,8 +134,46 @@ class Journal:
         rows = self._entries.query(
             "PartitionKey eq @grant and RowKey ge @first and RowKey lt @end",
             {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};"},
+            select=BY_DATE,
         )
         return {row["RowKey"].rpartition(":")[2]: _known(row) for row in rows}
+
+    def entries(self, grant: str, oldest: int, newest: int) -> Iterator[Entry]:
+        """All that is known of the messages dated from `oldest` to `newest`; one storage call for each thousand.
+
+        Good for reading: a note is decided on what `get` returns.
+        """
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge @first and RowKey lt @end",
+            {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};"},
+        )
+        return (_entry(row) for row in rows)
+
+    def copy(self, grant: str, key: str) -> Entry | None:
+        """What is known of the message with this hash, as `sightings` names it."""
+        row = self._entries.get(grant, "m:" + key)
+        return _entry(row) if row is not None else None
+
+    def of_activity(self, grant: str, activityid: str) -> tuple[Entry, ...]:
+        """A mailbox's messages with this activityid; reads its whole journal, so for a person's question only."""
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge 'm:' and RowKey lt 'm;' and activityid eq @id",
+            {"grant": grant, "id": activityid},
+        )
+        return tuple(_entry(row) for row in rows)
+
+    def forget(self, grant: str, message: str) -> None:
+        """Take a message out, as if it had never been seen: it may then be done again, final or not."""
+        for _ in range(TRIES):
+            known = self.get(grant, message)
+            if known is None:
+                return
+            try:
+                self._entries.change(_removals(known))
+            except ConflictError:
+                continue
+            return
+        raise _contended()
 
 
 def _may_follow(before: Kind, after: Kind) -> bool:
@@ -155,17 +192,14 @@ def _filed(date: int) -> str:
 
 def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
     key = hash_of(entry.message)
-    common = {
+    whole = {
         "PartitionKey": entry.grant,
+        "RowKey": f"m:{key}",
+        "message": entry.message,
         "kind": entry.kind.value,
         "noted": str(entry.noted),
         "until": str(entry.until) if entry.until is not None else "",
         "folders": as_words(entry.folders),
-    }
-    whole = {
-        **common,
-        "RowKey": f"m:{key}",
-        "message": entry.message,
         "reason": entry.reason,
         "activityid": entry.activityid or "",
         "date": str(entry.date) if entry.date is not None else "",
@@ -187,9 +221,18 @@ def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
         }
         changes.append(("update", whole, matched))
     if entry.date is not None:
-        changes.append(("upsert", {**common, "RowKey": f"d:{_filed(entry.date)}:{key}"}, {"mode": UpdateMode.REPLACE}))
+        changes.append(("upsert", {**whole, "RowKey": f"d:{_filed(entry.date)}:{key}"}, {"mode": UpdateMode.REPLACE}))
     if previous is not None and previous.date is not None and _filed(previous.date) != _filed(entry.date or 0):
         changes.append(("delete", {"PartitionKey": entry.grant, "RowKey": f"d:{_filed(previous.date)}:{key}"}))
+    return changes
+
+
+def _removals(entry: Entry) -> list[Change]:
+    key = hash_of(entry.message)
+    unchanged = {"etag": entry.etag, "match_condition": MatchConditions.IfNotModified}
+    changes: list[Change] = [("delete", {"PartitionKey": entry.grant, "RowKey": f"m:{key}"}, unchanged)]
+    if entry.date is not None:
+        changes.append(("delete", {"PartitionKey": entry.grant, "RowKey": f"d:{_filed(entry.date)}:{key}"}))
     return changes
 
 
@@ -240,4 +283,11 @@ def _known(row: Row) -> Known:
         noted=number(row, "noted") or 0,
         until=number(row, "until"),
         folders=words(row, "folders"),
+    )
+
+
+def _contended() -> TransientError:
+    return TransientError(
+        "the journal's record of a message is being changed by others without end",
+        reason="journal_contended",
     )

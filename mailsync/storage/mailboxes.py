@@ -36,7 +36,8 @@ class Mailbox:
     swept: int | None = None
     swept_wide: int | None = None
     expired: int | None = None
-    has_waiting: bool = False
+    waiting: str = ""
+    """Changes with each message that was left in the journal until the grant is renewed; empty when none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Lease:
 
     mailbox: Mailbox
     token: str
-    after_crash: bool
-    """Whether the sweep before this one never ended: what it noted as queued may not be on the queue."""
+    after_unfinished: bool
+    """The sweep before this one failed or died: what it noted as queued may be on no queue."""
 
 
 class Mailboxes:
@@ -76,9 +77,13 @@ class Mailboxes:
         """Note that a grant expired, was renewed or deleted."""
         self._merge(grant, status=status, expired=_text(expired))
 
-    def note_waiting(self, grant: str, *, waiting: bool) -> None:
-        """Note whether messages of this mailbox wait in the journal for its grant to be renewed."""
-        self._merge(grant, waiting="yes" if waiting else "")
+    def note_waiting(self, grant: str) -> None:
+        """Note that messages of this mailbox wait in the journal for its grant to be renewed."""
+        self._merge(grant, waiting=uuid.uuid4().hex)
+
+    def note_returned(self, mailbox: Mailbox) -> None:
+        """Note that those that waited are back on the queue; one that was left to wait meanwhile waits on."""
+        self._change(mailbox.grant, lambda row: {"waiting": ""} if row.get("waiting", "") == mailbox.waiting else None)
 
     def first_start(self, now: int) -> int:
         """When this installation first started: recorded once, by whoever asks first."""
@@ -101,12 +106,13 @@ class Mailboxes:
             "RowKey": grant,
             "lease": token,
             "lease_until": str(now + seconds),
+            "unfinished": "yes",
         }
         try:
             self._rows.replace(leased, etag_of(row))
         except ConflictError:
             return None
-        return Lease(mailbox=_mailbox(row), token=token, after_crash=number(row, "lease_until") is not None)
+        return Lease(mailbox=_mailbox(row), token=token, after_unfinished=row.get("unfinished") == "yes")
 
     def advance(self, lease: Lease, *, watermark: int, now: int, wide: bool = False) -> bool:
         """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""
@@ -117,21 +123,26 @@ class Mailboxes:
                 "swept": str(now),
                 **({"swept_wide": str(now)} if wide else {}),
                 "lease_until": "",
+                "unfinished": "",
             },
         )
 
-    def release(self, lease: Lease) -> bool:
+    def release(self, lease: Lease, *, unfinished: bool) -> bool:
         """End a lease and leave the watermark where it is."""
-        return self._with_lease(lease, lambda _: {"lease_until": ""})
+        return self._with_lease(lease, lambda _: {"lease_until": "", "unfinished": "yes" if unfinished else ""})
 
     def _with_lease(self, lease: Lease, values: _Values) -> bool:
+        return self._change(lease.mailbox.grant, lambda row: values(row) if row.get("lease") == lease.token else None)
+
+    def _change(self, grant: str, values: Callable[[Row], Mapping[str, str] | None]) -> bool:
+        """Change a mailbox's row by what it holds; False when there is nothing to change."""
         for _ in range(TRIES):
-            row = self._rows.get(PARTITION, lease.mailbox.grant)
-            if row is None or row.get("lease") != lease.token:
+            row = self._rows.get(PARTITION, grant)
+            new = values(row) if row is not None else None
+            if row is None or new is None:
                 return False
             try:
-                key = {"PartitionKey": PARTITION, "RowKey": lease.mailbox.grant}
-                self._rows.replace({**key, **values(row)}, etag_of(row))
+                self._rows.replace({"PartitionKey": PARTITION, "RowKey": grant, **new}, etag_of(row))
             except ConflictError:
                 continue
             return True
@@ -166,7 +177,7 @@ def _mailbox(row: Row) -> Mailbox:
         swept=number(row, "swept"),
         swept_wide=number(row, "swept_wide"),
         expired=number(row, "expired"),
-        has_waiting=row.get("waiting") == "yes",
+        waiting=row.get("waiting", ""),
     )
 
 

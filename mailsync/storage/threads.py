@@ -24,6 +24,8 @@ class Sighting:
     kind: Kind
     stands: str
     guard: str
+    copy: str = ""
+    """The hash of the message's id, as the journal's keys hold it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Sightings:
                 kind=Kind(row["kind"]),
                 stands=row["stands"],
                 guard=row["guard"],
+                copy=row["RowKey"].rpartition(":")[2],
             )
             for row in self._rows.query("PartitionKey eq @id", {"id": activityid})
         )
@@ -65,6 +68,13 @@ class Sightings:
                 "noted": str(now),
             }
         )
+
+    def forget(self, activityid: str, *, stands: str) -> int:
+        """Forget that the email of this identity stood in Dataverse as `stands`; returns how many had seen it."""
+        seen = [sighting for sighting in self.of(activityid) if sighting.stands == stands]
+        for sighting in seen:
+            self._rows.delete(activityid, f"{sighting.grant}:{sighting.copy}")
+        return len(seen)
 
 
 class Awaited:

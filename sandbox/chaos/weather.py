@@ -1,0 +1,162 @@
+"""What goes wrong at the vendors: spells of bad weather, each with some faults of every kind, and outages.
+
+Responsible for which faults there are and when; `sandbox.faults` carries them out. Retry-After is in seconds of the
+app's hurried time.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from random import Random
+
+from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, Fault, Faults, Hold
+
+HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1>nginx</body></html>"
+AS_HTML = {"content-type": "text/html"}
+PLUG_IN = "0x80040265"
+"""What Dataverse answers where a plug-in says no."""
+REFUSED = r'"subject":"[^"]*, refused"'
+
+
+def _odata(code: str, message: str = "chaos") -> bytes:
+    return json.dumps({"error": {"code": code, "message": message}}).encode()
+
+
+def _nylas(kind: str) -> bytes:
+    return json.dumps({"request_id": "chaos", "error": {"type": kind, "message": "chaos"}}).encode()
+
+
+def _throttled(code: str) -> Answer:
+    return Answer(429, {"retry-after": "30"}, _odata(code))
+
+
+DATAVERSE: Mapping[str, Act] = {
+    "429 number of requests": _throttled("0x80072322"),
+    "429 execution time": _throttled("0x80072321"),
+    "429 concurrent requests": _throttled("0x80072326"),
+    "503 with Retry-After": Answer(503, {"retry-after": "20"}, _odata("0x80040216")),
+    "500": Answer(500, {}, _odata("0x80040216")),
+    "SQL time-out": Answer(500, {}, _odata("0x80044151")),
+    "502 in HTML": Answer(502, AS_HTML, HTML),
+    "200 in HTML": Answer(200, AS_HTML, HTML),
+    "401 once": Answer(401, {}, b""),
+    "dropped before": DropBefore(),
+    "dropped after": DropAfter(),
+    "slow": Delay(1.5),
+}
+NYLAS: Mapping[str, Act] = {
+    "429 with Retry-After": Answer(429, {"retry-after": "20"}, _nylas("rate_limit_error")),
+    "429 without": Answer(429, {}, b"too many requests"),
+    "403 quota": Answer(403, {}, _nylas("quota_exceeded_error")),
+    "500": Answer(500, {}, b""),
+    "502 in HTML": Answer(502, AS_HTML, HTML),
+    "504 provider": Answer(504, {}, _nylas("provider_error")),
+    "200 in HTML": Answer(200, AS_HTML, HTML),
+    "dropped before": DropBefore(),
+    "dropped after": DropAfter(),
+    "slow": Delay(1.5),
+}
+ENTRA: Mapping[str, Act] = {
+    "503": Answer(503, {}, b""),
+    "dropped before": DropBefore(),
+    "slow": Delay(1.0),
+}
+
+
+def _in_batch(body: bytes) -> bytes:
+    """A refusal as it stands in the answer to a batch that held a change set."""
+    parts = (
+        b"--batch",
+        b"Content-Type: multipart/mixed; boundary=changes\r\n",
+        b"--changes",
+        b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 1\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; odata.metadata=minimal\r\n",
+        body,
+        b"--changes--",
+        b"--batch--\r\n",
+    )
+    return b"\r\n".join(parts)
+
+
+REFUSALS: tuple[tuple[str, Act], ...] = (
+    (
+        r"/\$batch$",
+        Answer(200, {"content-type": "multipart/mixed; boundary=batch"}, _in_batch(_odata(PLUG_IN))),
+    ),
+    (r"/emails$", Answer(400, {}, _odata(PLUG_IN))),
+)
+KINDS = {"dataverse": DATAVERSE, "nylas": NYLAS, "entra": ENTRA}
+HELD = {"dataverse": 2, "nylas": 2}
+"""How many requests are never answered at all: the app waits 100 real seconds for each, unless it is killed."""
+
+
+class Weather:
+    """The faults of one world."""
+
+    def __init__(self, faults: Mapping[str, Faults], random: Random) -> None:
+        self._faults = faults
+        self._random = random
+        self._names: dict[Fault, str] = {}
+        self._struck: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._refusals = [
+            self._named("dataverse: row refused", Fault(act, path=path, body=REFUSED)) for path, act in REFUSALS
+        ]
+        self._refuses = True
+        self._out: set[str] = set()
+        self._held = dict(HELD)
+        self.clear()
+
+    def spell(self) -> None:
+        """Let other faults strike than before."""
+        with self._lock:
+            for vendor, kinds in KINDS.items():
+                self._begin(vendor)
+                some = self._random.sample(list(kinds.items()), k=self._random.choice((0, 1, 2, 3)))
+                for name, act in some:
+                    share = self._random.choice((0.02, 0.05, 0.15, 0.4))
+                    self._add(vendor, name, Fault(act, probability=share))
+                if self._held.get(vendor) and self._random.random() < 0.3:
+                    self._held[vendor] -= 1
+                    self._add(vendor, "never answered", Fault(Hold(), times=1))
+
+    def clear(self) -> None:
+        """Fine weather, but for what refuses and what is out."""
+        with self._lock:
+            for vendor in self._faults:
+                self._begin(vendor)
+
+    def out(self, *vendors: str) -> None:
+        """Let these vendors be out of reach, and all others back."""
+        with self._lock:
+            self._out = set(vendors)
+            for vendor in self._faults:
+                self._begin(vendor)
+
+    def mend(self) -> None:
+        """Take away what refuses rows."""
+        self._refuses = False
+        self.clear()
+
+    def struck(self) -> Counter[str]:
+        """How often each kind of fault struck, so far."""
+        return Counter(self._names[hit.fault] for faults in self._faults.values() for hit in tuple(faults.hits))
+
+    def _begin(self, vendor: str) -> None:
+        faults = self._faults[vendor]
+        faults.clear()
+        if vendor in self._out:
+            for act, share in ((DropBefore(), 0.5), (Answer(503, AS_HTML, HTML), 1.0)):
+                self._add(vendor, "outage", Fault(act, probability=share))
+        if vendor == "dataverse" and self._refuses:
+            faults.add(*self._refusals)
+
+    def _add(self, vendor: str, name: str, fault: Fault) -> None:
+        self._faults[vendor].add(self._named(f"{vendor}: {name}", fault))
+
+    def _named(self, name: str, fault: Fault) -> Fault:
+        self._names[fault] = name
+        return fault

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from mailsync.connected import Connected
 from mailsync.dataverse.emails import Emails, Standing
 from mailsync.errors import MailSyncError, MessageGoneError
 from mailsync.outcome import Kind
 from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
-from mailsync.storage.mailboxes import VALID, Connected, Mailbox, Mailboxes
+from mailsync.storage.mailboxes import VALID, Mailbox, Mailboxes
 from mailsync.storage.threads import Sightings
 from mailsync.verify import FOLDER_RULES, GRACE, is_in_time
 from mailsync.windows import moment

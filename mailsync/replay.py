@@ -11,13 +11,14 @@ from functools import partial
 
 import msgspec
 
+from mailsync.connected import Connected
 from mailsync.errors import MailSyncError, MessageGoneError
 from mailsync.listings import Patience
 from mailsync.outcome import Kind
 from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.envelope import MessageItem, SweepItem, decode
 from mailsync.storage.journal import Entry, Journal
-from mailsync.storage.mailboxes import VALID, Connected, Mailbox
+from mailsync.storage.mailboxes import VALID, Mailbox
 from mailsync.storage.threads import Sightings
 from mailsync.verify import Counted
 from mailsync.windows import Window, cut, first_window_start, moment

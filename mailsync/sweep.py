@@ -6,7 +6,7 @@ moves. One item is one window; one sweep of a mailbox runs at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
@@ -114,9 +114,10 @@ class MailboxSweeper:
     def _work_through(self, item: SweepItem, lease: Lease, now: int) -> None:
         mailbox = lease.mailbox
         self._enqueue_waiting(mailbox, now)
-        floor = first_window_start(connected=mailbox.connected, since=self._sync_since())
-        if mailbox.watermark is None and (proven := self._connected.last_proven(mailbox)) is not None:
-            floor = min(floor, proven)  # the same mailbox under a new grant goes on where it was
+        floor = self._floor(mailbox)
+        if floor > now:
+            self._mailboxes.release(lease, unfinished=lease.after_unfinished)
+            return
         wide = now - (mailbox.swept_wide or floor) >= WIDE_EVERY
         window = self._window(item, mailbox, floor, now, wide=wide)
         found, rest = self._listed(item, window, floor, again=lease.after_unfinished)
@@ -130,6 +131,14 @@ class MailboxSweeper:
         emit("sweep_window_done", grant=item.grant, after=window.after, before=window.before, **found)
         if window.proves < now - self._overlap:
             self._send(SweepItem(grant=item.grant, source=item.source, first_seen=now))
+
+    def _floor(self, mailbox: Mailbox) -> int:
+        """Before this moment nothing is swept: the mailbox's connection, or where it was proven under an earlier grant,
+        and never before the start of this installation."""
+        proven = mailbox.watermark if mailbox.watermark is not None else self._connected.last_proven(mailbox)
+        connected = mailbox.connected or 0
+        since = self._sync_since()
+        return first_window_start(connected=connected if proven is None else min(connected, proven), since=since)
 
     def _enqueue_waiting(self, mailbox: Mailbox, now: int) -> None:
         """Messages that left the queue while the grant was expired go back on it."""
@@ -188,6 +197,16 @@ class MailboxSweeper:
                     raise
         raise AssertionError("unreachable")  # the last restart returns or raises
 
+    def _known(self, grant: str, listed: Sequence[Listed]) -> Mapping[str, Known]:
+        """What the journal says of listed messages: one range query, and one look for each that has no date."""
+        dates = [int(one.date) for one in listed if one.date is not None]
+        known = dict(self._journal.between(grant, min(dates), max(dates))) if dates else {}
+        for one in listed:
+            entry = self._journal.get(grant, one.id) if one.date is None else None
+            if entry is not None:
+                known[hash_of(one.id)] = Known(entry.kind, entry.noted, entry.until, entry.folders)
+        return known
+
     def _page(self, grant: str, window: Window, cursor: str | None) -> Page:
         return self._reader.page(grant, after=window.after, before=window.before, limit=self._page_size, cursor=cursor)
 
@@ -197,9 +216,8 @@ class MailboxSweeper:
         return rest if rest.before < window.before else None
 
     def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, counts: dict[str, int], *, again: bool) -> None:
-        listed = [one for one in page.messages if one.date is None or one.date >= floor]
-        dates = [int(one.date) for one in listed if one.date is not None]
-        known = self._journal.between(item.grant, min(dates), max(dates)) if dates else {}
+        listed = list({one.id: one for one in page.messages if one.date is None or one.date >= floor}.values())
+        known = self._known(item.grant, listed)
         now = int(self._clock())
         missed = [one for one in listed if _is_missed(one, known, now, again=again)]
         counts["seen"] += len(listed)

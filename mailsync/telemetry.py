@@ -49,5 +49,11 @@ def emit(event: Event, **fields: object) -> None:
     elif event in _QUIET:
         level = logging.DEBUG
     if log.isEnabledFor(level):
-        told = " ".join(f"{name}={value}" for name, value in fields.items() if value not in (None, ""))
+        told = " ".join(f"{name}={_on_one_line(value)}" for name, value in fields.items() if value not in (None, ""))
         log.log(level, "event=%s %s", event, told)
+
+
+def _on_one_line(value: object) -> str:
+    """A value without line ends and control characters: ids come from outside, and a line is one event."""
+    text = str(value)
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

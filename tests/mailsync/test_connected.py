@@ -50,7 +50,9 @@ def test_a_mailbox_not_heard_of_is_asked_for_once_and_kept(
     nylas: NylasServed, ours: Connected, mailboxes: Mailboxes, clock: Clock
 ) -> None:
     address = new_address()
-    grant = nylas.stand_in.connect(address, "google", aliases=["Info@Contoso.example", "info@contoso.example"], created_at=NOW)
+    grant = nylas.stand_in.connect(
+        address, "google", aliases=["Info@Contoso.example", "info@contoso.example"], created_at=NOW
+    )
     mailbox = ours.mailbox(grant)
     assert mailbox == Mailbox(
         grant=grant,
@@ -212,9 +214,7 @@ def test_a_grant_that_was_renewed_is_tried_at_once(nylas: NylasServed, ours: Con
     assert ours.message(grant, message).id == message
 
 
-def test_a_wrong_key_is_told_from_an_expired_grant(
-    nylas: NylasServed, mailboxes: Mailboxes, clock: Clock
-) -> None:
+def test_a_wrong_key_is_told_from_an_expired_grant(nylas: NylasServed, mailboxes: Mailboxes, clock: Clock) -> None:
     grant = nylas.stand_in.connect(new_address(), "google")
     with pytest.raises(ConfigurationError) as error:
         connected(nylas, mailboxes, clock, api_key="nyk_of_somebody_else").message(grant, "any")
@@ -222,9 +222,7 @@ def test_a_wrong_key_is_told_from_an_expired_grant(
     assert mailboxes.get(grant) is None
 
 
-def test_a_message_of_a_deleted_grant_is_put_aside(
-    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
-) -> None:
+def test_a_message_of_a_deleted_grant_is_put_aside(nylas: NylasServed, ours: Connected, mailboxes: Mailboxes) -> None:
     grant = nylas.stand_in.connect(new_address(), "google")
     nylas.stand_in.disconnect(grant)
     mailboxes.note_status(grant, "deleted", expired=None)

@@ -24,7 +24,6 @@ from mailsync.nylas.notification import LARGEST_BODY
 from mailsync.storage.envelope import MESSAGES, SWEEPS, DeletedItem, GrantItem, Item, MessageItem, SweepItem
 from mailsync.wiring import Wiring
 from sandbox.azurite import Azurite
-from tests.mailsync.nylas.test_notification import NOT_NOTIFICATIONS, SUFFIXES, without
 from tests.mailsync.notifications import (
     DATE,
     FOLDERS,
@@ -40,6 +39,7 @@ from tests.mailsync.notifications import (
     signed,
     written,
 )
+from tests.mailsync.nylas.test_notification import NOT_NOTIFICATIONS, SUFFIXES, without
 from tests.mailsync.parts import NOW, Line, Sent, drained, new_id, queue_port, silence, wall, with_queue_port
 
 ROOT = Path(__file__).parent.parent.parent

@@ -39,7 +39,9 @@ def test_what_is_empty_is_left_out_and_what_is_nought_is_not(caplog: pytest.LogC
     assert caplog.messages == ["event=email_written grant=g attempt=0 evidence=vendor=nylas status=429 request=r-1"]
 
 
-@pytest.mark.parametrize("text", ["a\nevent=email_written grant=x", "a\r\nb", "a\x85b", "a\u2028b", "a\x1b[2Jb"], ids=ascii)
+@pytest.mark.parametrize(
+    "text", ["a\nevent=email_written grant=x", "a\r\nb", "a\x85b", "a\u2028b", "a\x1b[2Jb"], ids=ascii
+)
 def test_no_value_begins_a_line_of_its_own(caplog: pytest.LogCaptureFixture, text: str) -> None:
     """Ids and types come from outside; whoever can write them must not write our log."""
     emit("notification_accepted", type=text, notification=text)

@@ -365,7 +365,7 @@ def test_a_message_of_an_expired_grant_waits_in_the_journal_and_on_no_queue(
     assert [waiting.message for waiting in journal.waiting_for_grant(item.grant)] == [item.message]
     mailbox = mailboxes.get(item.grant)
     assert mailbox is not None
-    assert mailbox.has_waiting
+    assert mailbox.waiting
 
 
 # what crashed the process

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +77,7 @@ def test_successive_windows_cover_every_second_from_the_floor_to_now(
     assert watermark == now
     assert windows[0].after < floor
     assert windows[-1].before > now
-    for earlier, later in zip(windows, windows[1:], strict=False):
+    for earlier, later in itertools.pairwise(windows):
         assert earlier.proves <= earlier.before
         assert later.after < earlier.proves
         assert later.proves > earlier.proves

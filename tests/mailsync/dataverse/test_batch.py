@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from email.parser import BytesParser
 from email.policy import HTTP
 
@@ -166,7 +167,5 @@ def test_an_answer_that_is_no_batch(kind: str, body: bytes) -> None:
 
 @given(kind=st.text(max_size=40).map("multipart/mixed; boundary=".__add__), body=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(kind: str, body: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedBatchError):
         decode(kind, body)
-    except MalformedBatchError:
-        pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -372,8 +371,8 @@ def test_those_that_wait_for_their_mailbox_are_found(journal: Journal) -> None:
     assert journal.waiting_for_grant(grant) == (waiting,)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _the_table_is_made_when_it_is_missed(journal: Journal) -> Iterator[None]:
-    """Reading comes before the first write in a new installation, and finds nothing."""
-    assert journal.between(new_id(), 0, NOW) == {}
-    yield
+def test_where_nothing_was_noted_yet_nothing_is_known(account: StorageAccount) -> None:
+    """Reading comes before the first write in a new installation: the table itself is missing then."""
+    table = Table(account, "nothingwasnotedyet")
+    assert table.get("p", "r") is None
+    assert list(table.query("PartitionKey eq @p", {"p": "p"})) == []

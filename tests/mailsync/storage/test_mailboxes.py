@@ -72,9 +72,11 @@ def test_the_end_of_a_mailbox_nobody_heard_of_is_recorded_too(mailboxes: Mailbox
 
 
 def test_that_messages_wait_for_a_grant_is_recorded_and_taken_back(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
-    mailboxes.note_waiting(mailbox.grant, waiting=True)
-    assert mailboxes.get(mailbox.grant) == replace(mailbox, has_waiting=True)
-    mailboxes.note_waiting(mailbox.grant, waiting=False)
+    mailboxes.note_waiting(mailbox.grant)
+    waiting = mailboxes.get(mailbox.grant)
+    assert waiting is not None
+    assert waiting.waiting
+    mailboxes.note_returned(waiting)
     assert mailboxes.get(mailbox.grant) == mailbox
 
 
@@ -96,7 +98,11 @@ def test_one_of_many_gets_it(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
 @pytest.mark.parametrize("end", ["advance", "release"])
 def test_a_lease_that_ended_is_free(mailboxes: Mailboxes, mailbox: Mailbox, end: str) -> None:
     held = lease(mailboxes, mailbox)
-    done = mailboxes.release(held) if end == "release" else mailboxes.advance(held, watermark=NOW, now=NOW)
+    done = (
+        mailboxes.release(held, unfinished=False)
+        if end == "release"
+        else mailboxes.advance(held, watermark=NOW, now=NOW)
+    )
     assert done
     assert mailboxes.lease(mailbox.grant, now=NOW, seconds=SECONDS) is not None
 
@@ -109,7 +115,11 @@ def test_a_mailbox_nobody_heard_of_cannot_be_leased(mailboxes: Mailboxes) -> Non
 def test_a_lost_lease_moves_nothing(mailboxes: Mailboxes, mailbox: Mailbox, end: str) -> None:
     lost = lease(mailboxes, mailbox)
     held = lease(mailboxes, mailbox, NOW + SECONDS)
-    done = mailboxes.release(lost) if end == "release" else mailboxes.advance(lost, watermark=NOW + 9, now=NOW)
+    done = (
+        mailboxes.release(lost, unfinished=False)
+        if end == "release"
+        else mailboxes.advance(lost, watermark=NOW + 9, now=NOW)
+    )
     assert not done
     assert mailboxes.lease(mailbox.grant, now=NOW + SECONDS, seconds=SECONDS) is None
     assert mailboxes.advance(held, watermark=NOW + 5, now=NOW + SECONDS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailsync.outcome import Kind
@@ -16,7 +18,8 @@ def test_each_mailbox_is_seen_once(account: StorageAccount) -> None:
     mine, theirs = (Sighting(new_id(), kind, activityid, "guard") for kind in (Kind.WRITTEN, Kind.ALREADY_THERE))
     for sighting in (mine, theirs, mine):
         sightings.note(activityid, sighting, message="m", now=NOW)
-    assert set(sightings.of(activityid)) == {mine, theirs}
+    found = {replace(sighting, copy="") for sighting in sightings.of(activityid)}
+    assert found == {mine, theirs}
     assert len(sightings.of(activityid)) == 2
 
 

@@ -58,9 +58,12 @@ def pooled_session(*, verify: bool | str = True, pool: int = 4) -> requests.Sess
 class Transport:
     """Sends requests to one vendor over connections that are kept open."""
 
-    def __init__(self, vendor: str, *, base_url: str, verify: bool | str = True) -> None:
+    def __init__(
+        self, vendor: str, *, base_url: str, verify: bool | str = True, read_timeout: float = READ_TIMEOUT
+    ) -> None:
         self.vendor = vendor
         self._verify = verify
+        self._timeout = (CONNECT_TIMEOUT, read_timeout)
         self._proxies = get_environ_proxies(base_url)
         self._local = threading.local()
 
@@ -86,7 +89,7 @@ class Transport:
                     headers=dict(headers),
                     data=body,
                     params=params,
-                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                    timeout=self._timeout,
                     allow_redirects=False,
                 )
             except requests.Timeout as error:

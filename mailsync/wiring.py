@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
     from mailsync.storage.queues import Queues
     from mailsync.sweep import MailboxSweeper
+    from mailsync.transport import Transport
     from mailsync.trouble import Handling
     from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HERE = Path(__file__).parent.parent
+LEAST_PATIENCE = 5.0
+"""Seconds that even a hurried process waits for an answer."""
 
 ENTRA_HOSTS = frozenset(
     {
@@ -252,6 +255,12 @@ class Wiring:
     def _rules(self) -> TrackingRules:
         return self._once("rules", self._make_rules)
 
+    def _transport(self, vendor: str, url: str) -> Transport:
+        from mailsync.transport import READ_TIMEOUT, Transport
+
+        hurried = max(READ_TIMEOUT / self.hurry, min(READ_TIMEOUT, LEAST_PATIENCE))
+        return Transport(vendor, base_url=url, verify=self.settings.ca_bundle or True, read_timeout=hurried)
+
     def _queues(self, *, prompt: bool) -> Queues:
         from mailsync.storage.queues import Queues
 
@@ -281,10 +290,9 @@ class Wiring:
     def _make_reader(self) -> Reader:
         from mailsync.gates import Gate, MailboxGates
         from mailsync.nylas.reader import Reader
-        from mailsync.transport import Transport
 
         settings = self.settings
-        transport = Transport("nylas", base_url=settings.nylas_api_uri, verify=settings.ca_bundle or True)
+        transport = self._transport("nylas", settings.nylas_api_uri)
         mailboxes = MailboxGates(
             provider_of=lambda grant: self._connected.provider_of(grant),  # noqa: PLW0108  # made later than we
             clock=self._hurried,
@@ -331,10 +339,9 @@ class Wiring:
         from mailsync.dataverse.tokens import Tokens
         from mailsync.dataverse.web_api import WebApi
         from mailsync.gates import Gate
-        from mailsync.transport import Transport
 
         settings = self.settings
-        transport = Transport("dataverse", base_url=settings.dataverse_url, verify=settings.ca_bundle or True)
+        transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
         api = WebApi(

@@ -49,7 +49,12 @@ class Hold:
     """Never answer: until the client hangs up or the server stops."""
 
 
-Act = Answer | Delay | DropBefore | DropAfter | Hold
+@dataclass(frozen=True, slots=True)
+class HoldAfter:
+    """Let the stand-in do its work, then never answer."""
+
+
+Act = Answer | Delay | DropBefore | DropAfter | Hold | HoldAfter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +153,9 @@ class Faults:
                 await self.app(scope, receive, _swallow)
                 await _cut(scope, receive)
             case Hold():
+                await _gone(receive)
+            case HoldAfter():
+                await self.app(scope, receive, _swallow)
                 await _gone(receive)
 
 

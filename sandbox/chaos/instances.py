@@ -62,7 +62,7 @@ class Instances:
 class Every:
     """Does something again and again, in a thread of its own, until told to stop; its failure is the caller's."""
 
-    def __init__(self, pause: Callable[[], float], act: Callable[[], object]) -> None:
+    def __init__(self, pause: float, act: Callable[[], object]) -> None:
         self._pause = pause
         self._act = act
         self._stop = threading.Event()
@@ -72,7 +72,7 @@ class Every:
 
     def _run(self) -> None:
         try:
-            while not self._stop.wait(self._pause()):
+            while not self._stop.wait(self._pause):
                 self._act()
         except BaseException as error:  # noqa: BLE001  # it belongs to whoever waits in end()
             self._failure = error

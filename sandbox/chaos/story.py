@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
 from threading import Timer
@@ -29,8 +30,6 @@ from sandbox.webhooks import Mischief
 from sandbox.world import APP, World
 
 HURRIED = APP / "sandbox" / "hurried"
-DEEPEST = 500
-"""Messages on the queues while mail is fed: the emulator's own cost grows with their number."""
 SWEEP_EVERY = 300.0
 """Seconds of the app's time."""
 COMPARED = ("emails expected", "emails found", "missing", "doubled", "open", "unexpected")
@@ -43,11 +42,13 @@ class Plan:
     seed: int
     messages: int = 3000
     minutes: float = 8.0
-    hurry: float = 30.0
+    hurry: float = 12.0
     kills: int = 24
     refused: int = 10
     outage: float = 10.0
     """Real seconds that each vendor is out."""
+    deepest: int = 400
+    """Messages on the queues while mail is fed: the emulator's own cost grows with their number."""
     rate: float = 25.0
     """Copies that arrive in a second, at most."""
     spell: float = 5.0
@@ -82,6 +83,8 @@ class Story:
         cast = people(self._random)
         self._letters = Correspondence(cast, self._random, messages=plan.messages, refused=plan.refused)
         self._tracked: dict[str, int] = {}
+        self._killing = Random(plan.seed + 3)
+        self._delivered = 0
         self.result = Result()
 
     def run(self) -> Result:
@@ -123,23 +126,31 @@ class Story:
 
     def _live_through(self) -> None:
         """Mail arrives while everything goes wrong."""
-        killing, sweeping = Random(self._plan.seed + 2), SWEEP_EVERY / self._plan.hurry
         arrivals = self._letters.arrivals()
-        length = len(arrivals) / self._plan.rate
         troubles = [
-            Every(lambda: self._plan.spell, self._weather.spell),
-            Every(lambda: sweeping, self._instances.sweep),
-            Every(
-                lambda: killing.uniform(0.3, 1.2) * length / self._plan.kills,
-                lambda: self._instances.kill_one(killing),
-            ),
+            Every(self._plan.spell, self._weather.spell),
+            Every(SWEEP_EVERY / self._plan.hurry, self._instances.sweep),
         ]
         try:
-            self._feed(arrivals)
-            until(self._deadline, lambda: self._instances.kills >= self._plan.kills)
+            with ThreadPoolExecutor(1) as killer:
+                kills = [killer.submit(self._kill_at, place) for place in self._killing_places(len(arrivals))]
+                try:
+                    self._feed(arrivals)
+                finally:
+                    self._delivered = len(arrivals)
+                for kill in kills:
+                    kill.result()
         finally:
-            for trouble in troubles[2:] + troubles[:2]:
+            for trouble in troubles:
                 trouble.end()
+
+    def _killing_places(self, arrivals: int) -> list[int]:
+        return sorted(Random(self._plan.seed + 2).sample(range(arrivals), k=min(self._plan.kills, arrivals)))
+
+    def _kill_at(self, place: int) -> None:
+        """Kill an instance when so many copies have arrived."""
+        until(self._deadline, lambda: self._delivered >= place, pause=0.05)
+        self._instances.kill_one(self._killing)
 
     def _feed(self, arrivals: list[Arrival]) -> None:
         """Lay copy after copy into the mailboxes, with the great troubles in between."""
@@ -156,6 +167,7 @@ class Story:
                 self._tell(told)
                 happens()
             self._deliver(arrival)
+            self._delivered = place
             self._keep_pace(place)
             if place % max(1, len(arrivals) // 10) == 0:
                 self._tell(f"{place} of {len(arrivals)} copies delivered")
@@ -166,7 +178,7 @@ class Story:
     def _keep_pace(self, place: int) -> None:
         time.sleep(1 / self._plan.rate)
         if place % 10 == 0:
-            until(self._deadline, lambda: self._books.depth(*QUEUES) < DEEPEST)
+            until(self._deadline, lambda: self._books.depth(*QUEUES) < self._plan.deepest)
 
     def _out(self, vendor: str) -> None:
         """Take a vendor away for a while; mail arrives all the same."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from random import Random
 
-from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, Fault, Faults, Hold
+from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, Fault, Faults, Hold, HoldAfter
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1>nginx</body></html>"
 AS_HTML = {"content-type": "text/html"}
@@ -45,6 +45,8 @@ DATAVERSE: Mapping[str, Act] = {
     "401 once": Answer(401, {}, b""),
     "dropped before": DropBefore(),
     "dropped after": DropAfter(),
+    "timed out before": Hold(),
+    "timed out after": HoldAfter(),
     "slow": Delay(1.5),
 }
 NYLAS: Mapping[str, Act] = {
@@ -57,6 +59,7 @@ NYLAS: Mapping[str, Act] = {
     "200 in HTML": Answer(200, AS_HTML, HTML),
     "dropped before": DropBefore(),
     "dropped after": DropAfter(),
+    "timed out": Hold(),
     "slow": Delay(1.5),
 }
 ENTRA: Mapping[str, Act] = {
@@ -89,8 +92,8 @@ REFUSALS: tuple[tuple[str, Act], ...] = (
     (r"/emails$", Answer(400, {}, _odata(PLUG_IN))),
 )
 KINDS = {"dataverse": DATAVERSE, "nylas": NYLAS, "entra": ENTRA}
-HELD = {"dataverse": 2, "nylas": 2}
-"""How many requests are never answered at all: the app waits 100 real seconds for each, unless it is killed."""
+SCARCE = 0.05
+"""The most that time-outs strike of all requests: each stops a worker for seconds."""
 
 
 class Weather:
@@ -107,7 +110,6 @@ class Weather:
         ]
         self._refuses = True
         self._out: set[str] = set()
-        self._held = dict(HELD)
         self.clear()
 
     def spell(self) -> None:
@@ -118,10 +120,8 @@ class Weather:
                 some = self._random.sample(list(kinds.items()), k=self._random.choice((0, 1, 2, 3)))
                 for name, act in some:
                     share = self._random.choice((0.02, 0.05, 0.15, 0.4))
-                    self._add(vendor, name, Fault(act, probability=share))
-                if self._held.get(vendor) and self._random.random() < 0.3:
-                    self._held[vendor] -= 1
-                    self._add(vendor, "never answered", Fault(Hold(), times=1))
+                    scarce = isinstance(act, Hold | HoldAfter)
+                    self._add(vendor, name, Fault(act, probability=min(share, SCARCE) if scarce else share))
 
     def clear(self) -> None:
         """Fine weather, but for what refuses and what is out."""

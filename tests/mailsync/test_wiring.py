@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,17 @@ def env(azurite: Azurite, nylas: NylasServed) -> dict[str, str]:
     }
 
 
-def hurried(env: dict[str, str]) -> Wiring:
-    """A process whose delays are over at once."""
+def process(env: dict[str, str]) -> Wiring:
+    """A process whose present is that of these tests."""
     wiring = Wiring(env)
-    wiring.hurry = 1e9
     wiring.clock = lambda: NOW
+    return wiring
+
+
+def hurried(env: dict[str, str]) -> Wiring:
+    """A process that hides no item on its queue."""
+    wiring = process(env)
+    wiring.hurry = math.inf
     return wiring
 
 
@@ -114,7 +121,7 @@ def test_the_timer_says_what_is_missing(env: dict[str, str]) -> None:
 def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(
     env: dict[str, str], nylas: NylasServed, on_queue: dict[str, QueueClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, hurried({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
+    use(monkeypatch, process({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
     address = new_address()
     grant = nylas.stand_in.connect(address, "google", created_at=NOW - 60)
     message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", address, date=NOW - 5), notify=False)
@@ -128,7 +135,7 @@ def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(
 def test_the_end_of_a_grant_is_recorded(
     env: dict[str, str], mailboxes: Mailboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(monkeypatch, hurried({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
+    use(monkeypatch, process({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
     grant = new_id()
     function_app.sweep_mailbox(text(GrantItem(grant=grant, event="grant.deleted", source="s", first_seen=NOW)))
     found = mailboxes.get(grant)
@@ -190,6 +197,6 @@ def test_a_policy_that_cannot_be_used_is_a_setting_to_mend(env: dict[str, str], 
 def test_since_when_mail_is_swept(env: dict[str, str], mailboxes: Mailboxes) -> None:
     """The setting, or the installation's first start less the overlap."""
     whole = {**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com", "SWEEP_OVERLAP": "600"}
-    assert hurried({**whole, "SYNC_SINCE": "1970-01-02"}).sync_since() == 86_400
+    assert process({**whole, "SYNC_SINCE": "1970-01-02"}).sync_since() == 86_400
     first = mailboxes.first_start(NOW)
-    assert hurried({**whole, "SYNC_SINCE": ""}).sync_since() == first - 600
+    assert process({**whole, "SYNC_SINCE": ""}).sync_since() == first - 600

@@ -6,7 +6,10 @@ import sqlite3
 
 import pytest
 
-from sandbox.odata import Model, ODataError, Query, load_model, options_of, parse_query, utf16_units
+from sandbox.dataverse.model import Model, load_model
+from sandbox.dataverse.queries import Query, options_of, parse_query
+from sandbox.dataverse.refusals import ODataError
+from sandbox.dataverse.values import utf16_units
 
 ID = "11111111-2222-3333-4444-555555555555"
 

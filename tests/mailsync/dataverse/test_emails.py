@@ -20,8 +20,9 @@ from mapping.matches import Match
 from mapping.parties import Party, Role
 from mapping.records import Record
 from mapping.regarding import ParentParty, Regarding
-from sandbox.batch import Part, render
 from sandbox.dataverse import Protection
+from sandbox.dataverse.answers import Answer as Part
+from sandbox.dataverse.multipart import render
 from sandbox.faults import Answer, DropAfter, Fault
 from tests.mailsync.parts import Clock, DataverseServed, in_threads, new_message_id
 

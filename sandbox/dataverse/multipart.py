@@ -1,6 +1,6 @@
 """The multipart/mixed form of $batch: requests read out of a body, answers written into one.
 
-Runs nothing itself: what the requests do, and that a change set is one transaction, is `dataverse`'s business."""
+Runs nothing itself: what the requests do, and that a change set is one transaction, is `batch`'s business."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from uuid import uuid4
 
-from sandbox.odata import PAYLOAD, ODataError
+from sandbox.dataverse.answers import Answer
+from sandbox.dataverse.refusals import PAYLOAD, ODataError, invalid
 
-REQUEST_CAP = 1000
-URL_CAP = 65_536
+_REQUEST_CAP = 1000
+_URL_CAP = 65_536
 _METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)"?')
 _PHRASE = {status.value: status.phrase for status in HTTPStatus}
@@ -37,21 +38,6 @@ class ChangeSet:
     operations: tuple[Operation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The answer to one request of a batch."""
-
-    status: int
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
-    content_id: str | None = None
-
-
-def malformed(reason: str) -> ODataError:
-    """The refusal of a batch that cannot be read."""
-    return ODataError(400, PAYLOAD, f"The batch request is not valid: {reason}")
-
-
 def parse(body: bytes, content_type: str) -> list[Operation | ChangeSet]:
     """The requests and change sets of a batch, in order."""
     entries: list[Operation | ChangeSet] = []
@@ -64,15 +50,15 @@ def parse(body: bytes, content_type: str) -> list[Operation | ChangeSet]:
         else:
             entries.append(_operation(headers, rest))
             total += 1
-    if total > REQUEST_CAP:
-        raise ODataError(400, "0x80040203", f"The batch has {total} requests; the maximum is {REQUEST_CAP}.")
+    if total > _REQUEST_CAP:
+        raise invalid(f"The batch has {total} requests; the maximum is {_REQUEST_CAP}.")
     return entries
 
 
 def _boundary(content_type: str, where: str) -> bytes:
     found = _BOUNDARY.search(content_type)
     if not content_type.startswith("multipart/mixed") or not found:
-        raise malformed(f"the Content-Type of {where} must be multipart/mixed with a boundary.")
+        raise _malformed(f"the Content-Type of {where} must be multipart/mixed with a boundary.")
     return found[1].encode()
 
 
@@ -83,21 +69,21 @@ def _parts(body: bytes, boundary: bytes) -> list[tuple[dict[str, str], bytes]]:
         raise ODataError(400, PAYLOAD, "System.ArgumentException: Stream was not readable.")
     opening, *pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)
     if opening.strip() or not pieces:
-        raise malformed("it does not begin with its boundary.")
+        raise _malformed("it does not begin with its boundary.")
     *parts, closing = pieces
     if not closing.startswith(b"--"):
-        raise malformed("the closing boundary is missing.")
+        raise _malformed("the closing boundary is missing.")
     if not parts:
-        raise malformed("it holds no request.")
+        raise _malformed("it holds no request.")
     return [_head(part) for part in parts]
 
 
 def _head(part: bytes) -> tuple[dict[str, str], bytes]:
     if not part.startswith(b"\r\n"):
-        raise malformed("a boundary must stand on a line of its own.")
+        raise _malformed("a boundary must stand on a line of its own.")
     head, blank, rest = part[2:].partition(b"\r\n\r\n")
     if not blank:
-        raise malformed("the headers of a part must end with an empty line (CRLF).")
+        raise _malformed("the headers of a part must end with an empty line (CRLF).")
     return _headers(head.split(b"\r\n")), rest
 
 
@@ -106,7 +92,7 @@ def _headers(lines: Sequence[bytes]) -> dict[str, str]:
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or b"\n" in line:
-            raise malformed(f"'{line[:80].decode(errors='replace')}' is not a header (lines end with CRLF).")
+            raise _malformed(f"'{line[:80].decode(errors='replace')}' is not a header (lines end with CRLF).")
         headers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
     return headers
 
@@ -116,12 +102,12 @@ def _change_set(content_type: str, rest: bytes) -> ChangeSet:
     seen: set[str] = set()
     for headers, inner in _parts(rest, _boundary(content_type, "a change set")):
         if headers.get("content-type", "").startswith("multipart/mixed"):
-            raise malformed("a change set cannot hold another one.")
+            raise _malformed("a change set cannot hold another one.")
         operation = _operation(headers, inner)
         if operation.method == "GET":
-            raise malformed("a change set cannot hold a GET request.")
+            raise _malformed("a change set cannot hold a GET request.")
         if operation.content_id is not None and operation.content_id in seen:
-            raise malformed(f"the Content-ID '{operation.content_id}' stands twice.")
+            raise _malformed(f"the Content-ID '{operation.content_id}' stands twice.")
         seen.add(operation.content_id or "")
         operations.append(operation)
     return ChangeSet(tuple(operations))
@@ -129,19 +115,19 @@ def _change_set(content_type: str, rest: bytes) -> ChangeSet:
 
 def _operation(headers: Mapping[str, str], rest: bytes) -> Operation:
     if not headers.get("content-type", "").startswith("application/http"):
-        raise malformed("a part must have Content-Type: application/http.")
+        raise _malformed("a part must have Content-Type: application/http.")
     if headers.get("content-transfer-encoding", "").lower() != "binary":
-        raise malformed("a part must have Content-Transfer-Encoding: binary.")
+        raise _malformed("a part must have Content-Transfer-Encoding: binary.")
     # A request without a body may end at the boundary that follows its empty line.
     head, blank, body = rest.partition(b"\r\n\r\n")
     if not blank:
         if not head.endswith(b"\r\n"):
-            raise malformed("the headers of a request must end with an empty line (CRLF).")
+            raise _malformed("the headers of a request must end with an empty line (CRLF).")
         head = head[:-2]
     line, *lines = head.split(b"\r\n")
     method, url = _request_line(line)
     if method == "POST" and url.partition("?")[0].endswith("$batch"):
-        raise malformed("a batch cannot hold another one.")
+        raise _malformed("a batch cannot hold another one.")
     return Operation(method, url, _headers(lines), body, headers.get("content-id"))
 
 
@@ -150,37 +136,37 @@ def _request_line(line: bytes) -> tuple[str, str]:
     method, _, rest = text.partition(" ")
     url, _, version = rest.rpartition(" ")
     if method not in _METHODS or version != "HTTP/1.1" or not url or "\n" in url:
-        raise malformed(f"'{text[:80]}' is not a request line.")
-    if len(url) > URL_CAP:
-        raise malformed(f"a URL is longer than {URL_CAP} characters.")
+        raise _malformed(f"'{text[:80]}' is not a request line.")
+    if len(url) > _URL_CAP:
+        raise _malformed(f"a URL is longer than {_URL_CAP} characters.")
     return method, url
 
 
-def render(entries: Sequence[Part | tuple[Part, ...]]) -> tuple[str, bytes]:
+def render(entries: Sequence[Answer | tuple[Answer, ...]]) -> tuple[str, bytes]:
     """The Content-Type and the body of the answer to a batch."""
-    boundary = f"batchresponse_{uuid4()}"
-    pieces = []
-    for entry in entries:
-        pieces.append(f"--{boundary}\r\n".encode())
-        pieces.append(_part(entry) if isinstance(entry, Part) else _change_set_parts(entry))
-    pieces.append(f"--{boundary}--\r\n".encode())
-    return f"multipart/mixed; boundary={boundary}", b"".join(pieces)
+    return _multipart("batchresponse", [_part(e) if isinstance(e, Answer) else _change_set_part(e) for e in entries])
 
 
-def _change_set_parts(parts: Sequence[Part]) -> bytes:
-    boundary = f"changesetresponse_{uuid4()}"
-    pieces = [f"Content-Type: multipart/mixed; boundary={boundary}\r\n\r\n".encode()]
-    for part in parts:
-        pieces.append(f"--{boundary}\r\n".encode())
-        pieces.append(_part(part))
-    pieces.append(f"--{boundary}--\r\n".encode())
-    return b"".join(pieces)
+def _change_set_part(answers: Sequence[Answer]) -> bytes:
+    content_type, body = _multipart("changesetresponse", [_part(answer) for answer in answers])
+    return f"Content-Type: {content_type}\r\n\r\n".encode() + body
 
 
-def _part(part: Part) -> bytes:
+def _multipart(name: str, parts: Sequence[bytes]) -> tuple[str, bytes]:
+    boundary = f"{name}_{uuid4()}"
+    opening = f"--{boundary}\r\n".encode()
+    pieces = [piece for part in parts for piece in (opening, part)]
+    return f"multipart/mixed; boundary={boundary}", b"".join([*pieces, f"--{boundary}--\r\n".encode()])
+
+
+def _part(part: Answer) -> bytes:
     lines = ["Content-Type: application/http", "Content-Transfer-Encoding: binary"]
     if part.content_id is not None:
         lines.append(f"Content-ID: {part.content_id}")
     lines += ["", f"HTTP/1.1 {part.status} {_PHRASE[part.status]}"]
     lines += [f"{name}: {value}" for name, value in part.headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + part.body + b"\r\n"
+
+
+def _malformed(reason: str) -> ODataError:
+    return ODataError(400, PAYLOAD, f"The batch request is not valid: {reason}")

@@ -1,0 +1,194 @@
+"""What an organisation declares: tables, columns, lookups, collections and states, read from tables.toml.
+
+A name that is not declared does not exist. Values are `values`' business, what a query may do with names `queries`'.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.dataverse.refusals import ODataError, syntax
+from sandbox.dataverse.values import Column
+
+NAMESPACE = "Microsoft.Dynamics.CRM"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A declared lookup: where it may lead, by which navigation name, and what befalls its row."""
+
+    name: str
+    bind: Mapping[str, tuple[str, ...]]
+    write: bool = True
+    on_delete: str = "unlink"
+
+    @property
+    def value(self) -> str:
+        """The property that holds the id."""
+        return f"_{self.name}_value"
+
+    @property
+    def type(self) -> str:
+        """The column (of storage only) that holds the table's name."""
+        return f"_{self.name}_type"
+
+    def navigation(self, table: str) -> str | None:
+        """The name that leads to this table (annotation associatednavigationproperty)."""
+        return next((name for name, tables in self.bind.items() if table in tables), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRows:
+    """A declared collection of child rows."""
+
+    table: str
+    lookup: str
+    deep_insert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of a row with the statuses that belong to it."""
+
+    label: str
+    default: int
+    statuses: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A declared table."""
+
+    logical: str
+    set: str
+    key: str
+    name: str
+    owned: bool
+    methods: frozenset[str]
+    columns: Mapping[str, Column]
+    lookups: Mapping[str, Lookup]
+    collections: Mapping[str, ChildRows]
+    states: Mapping[int, State]
+    values: Mapping[str, Lookup]  # by the property that holds the id
+    binds: Mapping[str, Lookup]  # by navigation name
+    readable: tuple[str, ...]  # all that can be selected
+    defaults: Mapping[str, object]
+
+    @property
+    def type(self) -> str:
+        """The type's name in OData."""
+        return f"{NAMESPACE}.{self.logical}"
+
+    def no_property(self, name: str) -> ODataError:
+        """The refusal of a name that is not declared, in a query."""
+        return syntax(f"Could not find a property named '{name}' on type '{self.type}'.")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All declared tables, by logical name and by entity set."""
+
+    tables: Mapping[str, Table]
+    sets: Mapping[str, Table]
+
+
+def load_model(
+    apps: Collection[str] = ("dataverse", "sales", "service"),
+    custom: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
+) -> Model:
+    """The declarations of these applications, with an organisation's own columns added."""
+    document = tomllib.loads((Path(__file__).with_name("tables.toml")).read_text(encoding="utf-8"))
+    for logical, columns in (custom or {}).items():
+        document[logical].setdefault("columns", {}).update(columns)
+    installed = {logical for logical, entry in document.items() if entry["app"] in apps}
+    tables = {logical: _table(logical, document[logical], installed) for logical in document if logical in installed}
+    return Model(tables=tables, sets={table.set: table for table in tables.values()})
+
+
+def _table(logical: str, entry: Mapping[str, Any], installed: Collection[str]) -> Table:
+    owned = entry.get("owned", False)
+    states = _states(entry.get("states", {}))
+    columns = _columns(logical, entry, states)
+    lookups = _lookups(entry, owned, installed)
+    return Table(
+        logical=logical,
+        set=entry["set"],
+        key=entry["key"],
+        name=entry["name"],
+        owned=owned,
+        methods=frozenset(entry.get("methods", ("GET", "POST", "PATCH", "DELETE"))),
+        columns=columns,
+        lookups=lookups,
+        collections={name: ChildRows(**child) for name, child in entry.get("collections", {}).items()},
+        states=states,
+        values={lookup.value: lookup for lookup in lookups.values()},
+        binds={name: lookup for lookup in lookups.values() for name in lookup.bind},
+        readable=(
+            *(name for name, column in columns.items() if column.read),
+            *(lookup.value for lookup in lookups.values()),
+        ),
+        defaults={
+            name: column.stored(column.default) for name, column in columns.items() if column.default is not None
+        },
+    )
+
+
+def _columns(logical: str, entry: Mapping[str, Any], states: Mapping[int, State]) -> dict[str, Column]:
+    words: dict[str, dict[str, Any]] = {entry["key"]: {"type": "guid", "create_only": True}}
+    words |= _state_columns(states)
+    words |= entry.get("columns", {})
+    for name in ("createdon", "modifiedon"):
+        words[name] = {"type": "datetime", "write": False}
+    words["versionnumber"] = {"type": "integer", "write": False}
+    return {name: _column(logical, name, column) for name, column in words.items()}
+
+
+def _column(table: str, name: str, entry: Mapping[str, Any]) -> Column:
+    words = dict(entry)
+    if "options" in words:
+        words["options"] = {int(number): label for number, label in words["options"].items()}
+    return Column(table=table, name=name, **words)
+
+
+def _states(entries: Mapping[str, Any]) -> dict[int, State]:
+    return {
+        int(number): State(
+            label=entry["label"],
+            default=entry["default"],
+            statuses={int(status): label for status, label in entry["statuses"].items()},
+        )
+        for number, entry in entries.items()
+    }
+
+
+def _state_columns(states: Mapping[int, State]) -> dict[str, dict[str, object]]:
+    if not states:
+        return {}
+    statuses = {status: label for state in states.values() for status, label in sorted(state.statuses.items())}
+    labels = {number: state.label for number, state in states.items()}
+    return {
+        "statecode": {"type": "choice", "options": labels, "default": 0},
+        "statuscode": {"type": "choice", "options": statuses, "default": states[0].default},
+    }
+
+
+def _lookups(entry: Mapping[str, Any], owned: bool, installed: Collection[str]) -> dict[str, Lookup]:
+    declared: dict[str, dict[str, Any]] = dict(entry.get("lookups", {}))
+    for name in ("createdby", "modifiedby", "createdonbehalfby"):
+        declared.setdefault(name, {"bind": {name: "systemuser"}, "write": False, "on_delete": "keep"})
+    if owned:
+        declared.setdefault("ownerid", {"bind": {"ownerid": ["systemuser", "team"]}, "on_delete": "keep"})
+    lookups = {}
+    for name, words in declared.items():
+        bind = {}
+        for navigation, targets in words["bind"].items():
+            there = tuple(t for t in ([targets] if isinstance(targets, str) else targets) if t in installed)
+            if there:
+                bind[navigation] = there
+        rest = {key: value for key, value in words.items() if key != "bind"}
+        lookups[name] = Lookup(name=name, bind=bind, **rest)
+    return lookups

@@ -194,7 +194,7 @@ def test_an_item_from_the_poison_queue_is_kept_wherever_its_worker_dies(town: To
         item = town.lay(grant, town.mail(town.contact(), ida))
         again = MessageItem(**{**{name: getattr(item, name) for name in item.__struct_fields__}, "revived": True})
         text = encode(again).encode()
-        killed = town.dies(moment, lambda app: app.collect(text))
+        killed = town.dies(moment, lambda app, text=text: app.collect(text))
         town.app.collect(text)
         assert town.record(item)["kind"] == "put_aside"
         assert [row["reason"] for row in town.aside(item)] == ["poison"]

@@ -56,7 +56,7 @@ class Gate:
             raise ODataError(429, "0x80072322", text, self._wait(first, now))
         if self._spent > limits.execution_ms:
             text = (
-                f"Combined execution time of incoming requests exceeded limit of {limits.execution_ms:,g} milliseconds "
+                f"Combined execution time of incoming requests exceeded limit of {limits.execution_ms:,.0f} milliseconds "
                 f"{window} Decrease number of concurrent requests or reduce the duration of requests and try again "
                 "later."
             )

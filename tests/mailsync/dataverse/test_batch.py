@@ -7,12 +7,12 @@ from email.parser import BytesParser
 from email.policy import HTTP
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailsync.dataverse.batch import Changeset, MalformedBatchError, Request, decode, encode
 from mailsync.transport import Answer
-from sandbox import batch as theirs
+from sandbox.dataverse import multipart as theirs
 
 BOUNDARY = "batch_0123456789abcdef"
 CONTENT_TYPE = f"multipart/mixed; boundary={BOUNDARY}"
@@ -30,6 +30,7 @@ parts = st.lists(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(given_parts=parts)
 def test_what_we_write_a_strict_reader_reads_as_it_was_meant(given_parts: list[Request | Changeset]) -> None:
     """The reader is the sandbox's, which shares nothing with the writer."""
@@ -104,7 +105,7 @@ def test_it_is_mime_to_the_standard_library_too() -> None:
 codes = st.sampled_from([200, 204, 304, 400, 404, 412, 429, 500])
 bodies = st.sampled_from([b"", b'{"value":[]}', b'{"error":{"code":"0x80040237","message":"x"}}', "Grüße".encode()])
 answers = st.builds(
-    theirs.Part,
+    theirs.Answer,
     status=codes,
     headers=st.just((("Content-Type", "application/json"), ("OData-Version", "4.0"))) | st.just(()),
     body=bodies,
@@ -112,9 +113,10 @@ answers = st.builds(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(entries=st.lists(answers | st.lists(answers, min_size=1, max_size=3).map(tuple), max_size=5))
 def test_what_a_server_answers_is_read_as_it_was_meant(
-    entries: list[theirs.Part | tuple[theirs.Part, ...]],
+    entries: list[theirs.Answer | tuple[theirs.Answer, ...]],
 ) -> None:
     kind, body = theirs.render(entries)
     read = decode(kind, body)

@@ -124,7 +124,7 @@ class EmailWriter:
         """Note that a message is gone from its mailbox; what stands in Dataverse stays."""
         known = self._journal.get(item.grant, item.message)
         now = int(self._clock())
-        if known is not None and known.kind.is_final:
+        if known is not None and (known.kind.is_final or known.kind in {Kind.SKIPPED, Kind.PUT_ASIDE}):
             self._journal.put(replace(known, detail=f"deleted in the mailbox by {now}"), known)
         else:
             gone = Entry(

@@ -56,9 +56,9 @@ class Gate:
             raise ODataError(429, "0x80072322", text, self._wait(first, now))
         if self._spent > limits.execution_ms:
             text = (
-                f"Combined execution time of incoming requests exceeded limit of {limits.execution_ms:,.0f} "
-                f"milliseconds {window} Decrease number of concurrent requests or reduce the duration of requests and try again "
-                "later."
+                "Combined execution time of incoming requests exceeded limit of "
+                f"{limits.execution_ms:,.0f} milliseconds {window} Decrease number of concurrent requests or reduce "
+                "the duration of requests and try again later."
             )
             raise ODataError(429, "0x80072321", text, self._wait(self._seen[0], now))
         if self._open >= limits.concurrency:

@@ -53,7 +53,8 @@ class Town:
         self._grants: list[str] = []
         self._watch: Callable[[int], None] | None = None
         self._send = HTTPAdapter.send
-        patch.setattr(HTTPAdapter, "send", self._sent)
+        # a lambda, so that it is bound to the adapter it is called on
+        patch.setattr(HTTPAdapter, "send", lambda *given, **more: self._sent(*given, **more))  # noqa: PLW0108
         for name, value in world.settings().items():
             patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
         self.app = self.started()

@@ -51,7 +51,7 @@ def emails(dataverse: DataverseServed) -> Emails:
     return Emails(dataverse.api, address_book=AddressBook(), adopt_existing=True)
 
 
-@tries(120)
+@tries(80)
 @given(messages, copies, organisations, matches, parents)
 def test_every_email_is_taken_and_completed(
     dataverse: DataverseServed,

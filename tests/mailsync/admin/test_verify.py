@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from mailsync.storage.journal import Journal
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Person
 from tests.mailsync.admin.desk import DAY, HOUR, MINUTE, Desk
@@ -86,21 +83,6 @@ def test_a_message_nobody_enqueued_is_unexplained_until_repair_lands_it(desk: De
     landed = desk.verified()
     assert (landed["written"], landed["unexplained"]) == (1, 0)
     assert desk.dataverse.count("email", statecode=1) == 1
-
-
-def test_an_item_that_was_lost_from_the_queue_is_overdue_after_the_grace_and_can_be_repaired(desk: Desk) -> None:
-    grant = desk.connect()
-    desk.deliver(grant)
-    desk.sweep_without_writing()
-
-    assert desk.verified()["reasons"]["on_the_way"] == {"queued": 1}
-    desk.clock.ahead = 16 * MINUTE
-    assert desk.verified(exit_code=1)["reasons"]["unexplained"] == {"overdue": 1}
-    assert desk.verified("--grace", "30")["unexplained"] == 0
-
-    desk.run("verify", "--repair")
-    desk.work()
-    assert desk.verified()["written"] == 1
 
 
 def test_two_emails_of_one_message_id_and_direction_are_doubled(desk: Desk) -> None:
@@ -223,29 +205,6 @@ def test_what_was_deleted_from_the_mailbox_since_is_counted_from_the_journal(des
     assert desk.verified()["written"] == 1
 
 
-def test_mail_deleted_before_it_was_read_is_gone(desk: Desk) -> None:
-    grant = desk.connect()
-    message = desk.deliver(grant)
-    desk.notify(grant, message)
-    desk.nylas.delete(grant, message, notify=False)
-    desk.work()
-    assert desk.verified()["reasons"]["gone"] == {"not_found": 1}
-
-
-def test_a_message_called_gone_that_is_listed_again_is_unexplained_and_repaired(desk: Desk) -> None:
-    grant = desk.connect()
-    message = desk.deliver(grant, hidden=50)
-    desk.notify(grant, message)
-    desk.work()
-    desk.nylas._box(grant).messages[message].hidden = 0
-    assert desk.verified()["gone"] == 1, "noted a moment ago"
-    desk.clock.ahead = HOUR
-    assert desk.verified(exit_code=1)["reasons"]["unexplained"] == {"gone_but_listed": 1}
-    desk.run("verify", "--repair")
-    desk.work()
-    assert desk.verified()["written"] == 1
-
-
 def test_mail_rescued_from_junk_whose_webhook_was_lost_is_unexplained_and_repaired(desk: Desk) -> None:
     grant = desk.connect()
     message = desk.arrive(grant, folder="junk")
@@ -331,22 +290,6 @@ def test_no_address_subject_or_body_is_shown_unless_addresses_are_asked_for(desk
         assert "secret" not in said
         assert "contoso.example" not in said
     assert desk.address(grant) in desk.run("verify", "--addresses").stdout
-
-
-def test_many_messages_cost_few_requests_of_dataverse_and_of_storage(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grant = desk.connect()
-    for number in range(45):
-        desk.deliver(grant, desk.mail(grant, ago=HOUR + number))
-    desk.sweep()
-    read: list[str] = []
-    get = Journal.get
-    monkeypatch.setattr(Journal, "get", lambda self, *of: read.append(of[1]) or get(self, *of))
-    before = desk.dataverse.requests
-    assert desk.verified()["written"] == 45
-    assert desk.dataverse.requests - before == 2, "one for the emails, one for their doubles"
-    assert read == [], "the window is read by its dates"
 
 
 def test_a_mailbox_that_was_disconnected_is_counted_from_the_journal(desk: Desk) -> None:

@@ -22,6 +22,8 @@ LONGEST_CLOSED = 120.0
 """Seconds a gate stays closed: at first, and at most. A vendor's Retry-After may be longer."""
 PATIENCE = 10.0
 """Seconds a caller waits for its turn before its item goes back to the queue."""
+PACE_LOOK = 0.2
+"""Seconds after which somebody who stands still for the pace looks again: others take from it too."""
 MOST_GATES = 10_000
 MAILBOX_CONCURRENCY = 4
 """Requests at once for one mailbox: Microsoft's own limit, and enough for every other provider (Nylas' page on rate
@@ -30,27 +32,36 @@ GOOGLE_UNITS = 6000.0
 """Gmail's quota units a minute for one user, of projects made since 2026-05 (Google's quota page, read 2026-11)."""
 
 
+class TurnedAwayError(TransientError):
+    """A gate let nobody pass: no call was made, so nothing is known of what lies behind."""
+
+
 class Pace:
-    """A budget that fills evenly: so many units a minute, all of a minute's at once at most."""
+    """A budget of units that fills evenly. Whoever finds something left goes, and may leave it in debt.
+
+    So a page of a listing, which costs forty times a message, is never kept out by messages that come all the time.
+    A tenth of a minute's units is there at once and three quarters come evenly: with the debt of one page, no minute
+    sees more than its units.
+    """
 
     def __init__(self, units_per_minute: float, *, clock: Callable[[], float]) -> None:
-        self._most = units_per_minute
-        self._rate = units_per_minute / 60.0
+        self._most = units_per_minute / 10
+        self._rate = units_per_minute * 0.75 / 60.0
         self._clock = clock
-        self._left = units_per_minute
+        self._left = self._most
         self._at = clock()
         self._lock = threading.Lock()
 
     def wait_for(self, units: float) -> float:
-        """Take units; 0.0 when they were there, else the seconds until they will be (nothing is taken then)."""
+        """Take units; 0.0 when something was left, else the seconds until it will be (nothing is taken then)."""
         with self._lock:
             now = self._clock()
             self._left = min(self._most, self._left + (now - self._at) * self._rate)
             self._at = now
-            if self._left >= min(units, self._most):
+            if self._left > 0:
                 self._left -= units
                 return 0.0
-            return (min(units, self._most) - self._left) / self._rate
+            return (1 - self._left) / self._rate
 
 
 class Gate:
@@ -97,11 +108,17 @@ class Gate:
             self._check_open()
 
     @contextmanager
-    def passing(self, units: float = 1.0) -> Iterator[None]:
-        """Stay inside for one request; raises TransientError instead of waiting long."""
-        began = self._enter(units)
+    def passing(self, units: float = 1.0, *, patience: float = 0.0) -> Iterator[None]:
+        """Stay inside for one request; raises TransientError instead of waiting long.
+
+        `patience`: seconds of its clock that the caller stands still for the pace.
+        """
+        began = self._enter(units, patience)
         try:
             yield
+        except TurnedAwayError:  # by another gate
+            self._leave_untried(began)
+            raise
         except TransientError as error:
             self._leave(began, error)
             raise
@@ -110,15 +127,20 @@ class Gate:
             raise
         self._leave(began, None)
 
-    def _enter(self, units: float) -> int:
+    def _enter(self, units: float, patience: float) -> int:
+        patient_until = self._clock() + patience
         with self._turn:
-            self._check_open()
-            if not self._turn.wait_for(self._has_room, timeout=PATIENCE):
-                raise self._later("busy", 1.0)
-            self._check_open()
-            wait = self._pace.wait_for(units) if self._pace is not None else 0.0
-            if wait > 0:
-                raise self._later("paced", wait)
+            while True:
+                self._check_open()
+                if not self._turn.wait_for(self._has_room, timeout=PATIENCE):
+                    raise self._later("busy", 1.0)
+                self._check_open()
+                wait = self._pace.wait_for(units) if self._pace is not None else 0.0
+                if wait == 0:
+                    break
+                if self._clock() + wait > patient_until:
+                    raise self._later("paced", wait)
+                self._turn.wait(min(wait, PACE_LOOK))
             if self._closed_until is not None:
                 self._probing = True
             self._inside += 1
@@ -152,6 +174,13 @@ class Gate:
                 self._closed_until, self._probing = None, False
             self._turn.notify_all()
 
+    def _leave_untried(self, began: int) -> None:
+        with self._turn:
+            self._inside -= 1
+            if began == self._closings:
+                self._probing = False
+            self._turn.notify_all()
+
     def _close(self, retry_after: float | None) -> None:
         wait = min(LONGEST_CLOSED, FIRST_CLOSED * 2 ** min(self._in_a_row, 20)) if retry_after is None else retry_after
         self._in_a_row += 1
@@ -160,8 +189,8 @@ class Gate:
         self._closed_until = max(until, self._closed_until or until)
         self._probing = False
 
-    def _later(self, why: str, seconds: float) -> TransientError:
-        return TransientError(
+    def _later(self, why: str, seconds: float) -> TurnedAwayError:
+        return TurnedAwayError(
             f"{self.name} is {why}; the item waits its turn",
             reason=f"{self.name}_{why}",
             scope=self._scope,

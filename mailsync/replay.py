@@ -107,7 +107,6 @@ class Replayer:
                 first_seen=self._now(),
                 after=window.after,
                 before=window.before,
-                proves=window.proves,
             )
             self._send(item, delay=number * SPACING)
         return windows

@@ -1,13 +1,14 @@
 """Finds the messages whose webhook never came, by listing what each mailbox received and subtracting the journal.
 
 Nylas lists newest first, so a window proves nothing until its last page is on the queue; only then the watermark
-moves. One item is one window; one sweep of a mailbox runs at a time.
+moves. What is left of a window that was not finished stands with the mailbox, and the next sweep goes on there,
+whoever sent it. One sweep of a mailbox runs at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.nylas.grants import Grant, Grants
@@ -35,6 +36,18 @@ WIDE_SPAN = 3 * 24 * 3600
 EWS = "ews"
 
 Send = Callable[..., None]
+
+
+@dataclass(slots=True)
+class _Listing:
+    """A window that is being listed, newest first, and what is left of it."""
+
+    window: Window
+    left: Window
+    is_own: bool
+    """The mailbox's next one, which moves its watermark, and none that somebody asked for."""
+    seen: int = 0
+    missed: int = 0
 
 
 def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: int, sync_since: int, now: int) -> int:
@@ -98,11 +111,47 @@ class MailboxSweeper:
         if lease is None:
             emit("sweep_dropped", grant=item.grant, source=item.source)
             return
+        listing: _Listing | None = None
         try:
-            self._work_through(item, lease, now)
+            self._enqueue_waiting(lease.mailbox, now)
+            floor = self._floor(lease.mailbox)
+            if floor > now:
+                self._end(lease, listing)
+                return
+            listing = self._begun(item, lease.mailbox, floor, now)
+            is_done = self._list(item.grant, listing, floor, again=lease.after_unfinished)
         except BaseException:
-            self._mailboxes.release(lease, unfinished=True)
+            self._end(lease, listing, failed=True)
             raise
+        if not is_done:
+            self._end(lease, listing)
+            self._send(_continued(item, listing, now))
+        elif self._concluded(lease, listing):
+            window = listing.window
+            emit(
+                "sweep_window_done",
+                grant=item.grant,
+                after=window.after,
+                before=window.before,
+                seen=listing.seen,
+                missed=listing.missed,
+            )
+            if listing.is_own and window.proves < now - self._overlap:
+                self._send(SweepItem(grant=item.grant, source=item.source, first_seen=now))
+        else:
+            emit("sweep_dropped", grant=item.grant, source=item.source)
+
+    def _end(self, lease: Lease, listing: _Listing | None, *, failed: bool = False) -> bool:
+        """End a lease and keep what is left of the mailbox's own window."""
+        left = listing.left if listing is not None and listing.is_own else lease.mailbox.left
+        return self._mailboxes.release(lease, unfinished=failed or lease.after_unfinished, left=left)
+
+    def _concluded(self, lease: Lease, listing: _Listing) -> bool:
+        """End a lease whose window is done; False when it was lost meanwhile."""
+        if not listing.is_own:
+            return self._end(lease, listing)
+        window = listing.window
+        return self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=window.is_wide)
 
     def _needs_details(self, item: SweepItem, now: int) -> bool:
         """A mailbox not heard of before, one just connected anew, or one whose aliases are old."""
@@ -110,27 +159,6 @@ class MailboxSweeper:
         if known is None or known.aliases_read is None or item.source.startswith("grant."):
             return True
         return now - known.aliases_read > ALIASES_LIFE
-
-    def _work_through(self, item: SweepItem, lease: Lease, now: int) -> None:
-        mailbox = lease.mailbox
-        self._enqueue_waiting(mailbox, now)
-        floor = self._floor(mailbox)
-        if floor > now:
-            self._mailboxes.release(lease, unfinished=lease.after_unfinished)
-            return
-        wide = now - (mailbox.swept_wide or floor) >= WIDE_EVERY
-        window = self._window(item, mailbox, floor, now, wide=wide)
-        found, rest = self._listed(item, window, floor, again=lease.after_unfinished)
-        if rest is not None:
-            self._mailboxes.release(lease, unfinished=lease.after_unfinished)
-            self._send(_continued(item, rest, now))
-            return
-        if not self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=wide):
-            emit("sweep_dropped", grant=item.grant, source=item.source)
-            return
-        emit("sweep_window_done", grant=item.grant, after=window.after, before=window.before, **found)
-        if window.proves < now - self._overlap:
-            self._send(SweepItem(grant=item.grant, source=item.source, first_seen=now))
 
     def _floor(self, mailbox: Mailbox) -> int:
         """Before this moment nothing is swept: the mailbox's connection, or where it was proven under an earlier grant,
@@ -159,39 +187,44 @@ class MailboxSweeper:
         self._mailboxes.note_returned(mailbox)
         emit("grant_recorded", grant=mailbox.grant, what="renewed", at=now)
 
-    def _window(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int, *, wide: bool) -> Window:
-        if item.after is not None and item.before is not None and item.proves is not None:
-            return Window(after=item.after, before=item.before, proves=item.proves)
-        watermark = mailbox.watermark if mailbox.watermark is not None else floor
+    def _begun(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int) -> _Listing:
+        """The window that somebody asked for, what was left of the mailbox's own, or its next."""
+        if item.after is not None and item.before is not None:
+            asked = Window(after=item.after, before=item.before, proves=0)
+            return _Listing(asked, left=asked, is_own=False)
+        own = mailbox.left or self._next(mailbox, floor, now)
+        return _Listing(own, left=own, is_own=True)
+
+    def _next(self, mailbox: Mailbox, floor: int, now: int) -> Window:
         window = next_window(
-            watermark,
+            mailbox.watermark if mailbox.watermark is not None else floor,
             now=now,
             overlap=self._overlap,
             floor=floor - 1,  # received_after may exclude its own second
             whole_days=mailbox.provider == EWS,
         )
-        return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN))) if wide else window
+        if now - (mailbox.swept_wide or floor) < WIDE_EVERY:
+            return window
+        return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN)), is_wide=True)
 
-    def _listed(
-        self, item: SweepItem, window: Window, floor: int, *, again: bool
-    ) -> tuple[dict[str, int], Window | None]:
-        """Counts of what the window held, and what is left of it when the time budget was spent.
+    def _list(self, grant: str, listing: _Listing, floor: int, *, again: bool) -> bool:
+        """Enqueue what the window holds and the journal doesn't know; False when the time budget was spent before.
 
         `again`: the sweep before this one may have died between noting messages as queued and queueing them.
         """
         deadline = self._clock() + BUDGET
-        counts = {"seen": 0, "missed": 0}
         for restart in range(RESTARTS + 1):
-            cursor: str | None = None
+            window, cursor = listing.left, None
             try:
                 while True:
-                    page = self._page(item.grant, window, cursor)
-                    self._enqueue_missed(item, page, floor, counts, again=again)
+                    page = self._page(grant, window, cursor)
+                    self._enqueue_missed(grant, page, floor, listing, again=again)
                     cursor = page.cursor
                     if cursor is None:
-                        return counts, None
-                    if self._clock() > deadline and (rest := self._rest(window, page)) is not None:
-                        return counts, rest
+                        return True
+                    listing.left = self._left(listing.left, page)
+                    if self._clock() > deadline and listing.left.before < listing.window.before:
+                        return False
             except CursorError:
                 if restart == RESTARTS:
                     raise
@@ -210,23 +243,22 @@ class MailboxSweeper:
     def _page(self, grant: str, window: Window, cursor: str | None) -> Page:
         return self._reader.page(grant, after=window.after, before=window.before, limit=self._page_size, cursor=cursor)
 
-    def _rest(self, window: Window, page: Page) -> Window | None:
+    def _left(self, window: Window, page: Page) -> Window:
         dates = [int(listed.date) for listed in page.messages if listed.date is not None]
-        rest = narrowed(window, oldest_listed=min(dates), overlap=self._overlap) if dates else window
-        return rest if rest.before < window.before else None
+        return narrowed(window, oldest_listed=min(dates), overlap=self._overlap) if dates else window
 
-    def _enqueue_missed(self, item: SweepItem, page: Page, floor: int, counts: dict[str, int], *, again: bool) -> None:
+    def _enqueue_missed(self, grant: str, page: Page, floor: int, listing: _Listing, *, again: bool) -> None:
         listed = list({one.id: one for one in page.messages if one.date is None or one.date >= floor}.values())
-        known = self._known(item.grant, listed)
+        known = self._known(grant, listed)
         now = int(self._clock())
         missed = [one for one in listed if _is_missed(one, known, now, again=again)]
-        counts["seen"] += len(listed)
-        counts["missed"] += len(missed)
+        listing.seen += len(listed)
+        listing.missed += len(missed)
         if not missed:
             return
-        self._journal.note_queued([_queued(item.grant, one, now) for one in missed])
+        self._journal.note_queued([_queued(grant, one, now) for one in missed])
         for one in missed:
-            self._send(_message_item(item.grant, one, now))
+            self._send(_message_item(grant, one, now))
 
 
 def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
@@ -265,14 +297,15 @@ def _folders(listed: Listed) -> tuple[str, ...]:
     return tuple(folder for folder in listed.folders or () if folder)
 
 
-def _continued(item: SweepItem, rest: Window, now: int) -> SweepItem:
+def _continued(item: SweepItem, listing: _Listing, now: int) -> SweepItem:
+    """The item that goes on; what is left of the mailbox's own window stands with the mailbox."""
+    left = None if listing.is_own else listing.left
     return SweepItem(
         grant=item.grant,
         source=item.source,
         first_seen=now,
-        after=rest.after,
-        before=rest.before,
-        proves=rest.proves,
+        after=left.after if left else None,
+        before=left.before if left else None,
     )
 
 

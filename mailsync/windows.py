@@ -8,7 +8,7 @@ windows, so that one item is never more than one window's work.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 LONGEST = 24 * 3600
@@ -23,6 +23,8 @@ class Window:
     after: int
     before: int
     proves: int
+    is_wide: bool = False
+    """It reaches days back, for mail that is dated long before it arrived."""
 
 
 def first_window_start(*, connected: int | None, since: int) -> int:
@@ -48,7 +50,7 @@ def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_day
 
 def narrowed(window: Window, *, oldest_listed: int, overlap: int) -> Window:
     """What is left of a window listed newest first down to `oldest_listed`."""
-    return Window(after=window.after, before=min(window.before, oldest_listed + overlap), proves=window.proves)
+    return replace(window, before=min(window.before, oldest_listed + overlap))
 
 
 def moment(at: int) -> str:

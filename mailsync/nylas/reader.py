@@ -23,6 +23,8 @@ FOLDERS_PAGE = 200
 UNITS_OF_GET, UNITS_OF_LIST = 20, 5
 """What Gmail counts against a user's quota of 6,000 units a minute, for projects made since 2026-05 (Nylas' and
 Google's quota pages, read 2026-11); a page costs a listing and each of its messages."""
+PATIENCE_OF_LIST = 60.0
+"""Seconds that a listing stands still for a mailbox's pace: going back to the queue, it would begin anew each time."""
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -129,6 +131,7 @@ class Reader:
                 f"{self._grants}/{quote(grant, safe='')}/messages",
                 params,
                 units=UNITS_OF_LIST + limit * UNITS_OF_GET,
+                patience=PATIENCE_OF_LIST,
             )
         except (MessageError, MessageGoneError) as error:
             if cursor is None:
@@ -166,8 +169,8 @@ class Reader:
         details: GrantDetails = _decoded(_decoded(answer.body, _One, answer).data, GrantDetails, answer)
         return details
 
-    def _get(self, grant: str, url: str, params: Mapping[str, str], *, units: float) -> Answer:
-        with self._gate.passing(), self._gate_of(grant).passing(units):
+    def _get(self, grant: str, url: str, params: Mapping[str, str], *, units: float, patience: float = 0.0) -> Answer:
+        with self._gate_of(grant).passing(units, patience=patience), self._gate.passing():
             answer = self._transport.send("GET", url, headers=self._headers, params=params)
             if answer.status != 200:
                 raise failure_of(answer)

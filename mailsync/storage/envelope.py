@@ -46,14 +46,13 @@ class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sweep", omit_defaults=True):
-    """One mailbox to look through. `after`, `before` and `proves` carry on a window that was begun."""
+    """One mailbox to look through: its next window, or one from `after` to `before` that somebody asked for."""
 
     grant: str
     source: str
     first_seen: int
     after: int | None = None
     before: int | None = None
-    proves: int | None = None
     notification: str | None = None
     attempt: int = 0
     not_before: int | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from mailsync.errors import TransientError
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.tables import ConflictError, Row, Table, as_words, etag_of, number, words
+from mailsync.windows import Window
 
 PARTITION = "mailbox"
 VALID, DELETED = "valid", "deleted"
@@ -36,6 +37,8 @@ class Mailbox:
     swept: int | None = None
     swept_wide: int | None = None
     expired: int | None = None
+    left: Window | None = None
+    """What a sweep that was not finished left of its window."""
     waiting: str = ""
     """Changes with each message that was left in the journal until the grant is renewed; empty when none was."""
 
@@ -124,12 +127,18 @@ class Mailboxes:
                 **({"swept_wide": str(now)} if wide else {}),
                 "lease_until": "",
                 "unfinished": "",
+                "left": "",
             },
         )
 
-    def release(self, lease: Lease, *, unfinished: bool) -> bool:
-        """End a lease and leave the watermark where it is."""
-        return self._with_lease(lease, lambda _: {"lease_until": "", "unfinished": "yes" if unfinished else ""})
+    def release(self, lease: Lease, *, unfinished: bool, left: Window | None = None) -> bool:
+        """End a lease, leave the watermark where it is, and keep what is left of the window."""
+        ended = {
+            "lease_until": "",
+            "unfinished": "yes" if unfinished else "",
+            "left": _as_text(left) if left is not None else "",
+        }
+        return self._with_lease(lease, lambda _: ended)
 
     def _with_lease(self, lease: Lease, values: _Values) -> bool:
         return self._change(lease.mailbox.grant, lambda row: values(row) if row.get("lease") == lease.token else None)
@@ -177,8 +186,20 @@ def _mailbox(row: Row) -> Mailbox:
         swept=number(row, "swept"),
         swept_wide=number(row, "swept_wide"),
         expired=number(row, "expired"),
+        left=_as_window(row.get("left", "")),
         waiting=row.get("waiting", ""),
     )
+
+
+def _as_text(window: Window) -> str:
+    return f"{window.after} {window.before} {window.proves} {int(window.is_wide)}"
+
+
+def _as_window(text: str) -> Window | None:
+    if not text:
+        return None
+    after, before, proves, is_wide = map(int, text.split())
+    return Window(after=after, before=before, proves=proves, is_wide=bool(is_wide))
 
 
 def _text(moment: int | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -63,12 +64,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="that of an earlier run, to make the same mail and troubles again")
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=8.0, help="after so many it has failed")
+    parser.add_argument("--log", type=Path, help="a file for what the app's instances wrote")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else secrets.randbelow(1_000_000)
     console = Console()
     console.print(f"[bold]seed {seed}[/bold]")
     plan = Plan(seed=seed, messages=options.messages, minutes=options.minutes)
     result = Story(plan, lambda line: console.print(line, highlight=False)).run()
+    if options.log is not None:
+        options.log.write_text("\n".join(result.log), encoding="utf-8")
     show(console, result)
     console.print("[bold green]nothing lost, nothing doubled[/bold green]" if result.holds else f"seed {seed} failed")
     return 0 if result.holds else 1

@@ -62,6 +62,8 @@ class Result:
     counts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    """Every line that the instances wrote."""
     seconds: float = 0.0
 
     @property
@@ -290,7 +292,7 @@ class Story:
         counts["webhooks without answer"] = sum(one.status is None for one in deliveries)
         counts["kills"] = self._instances.kills
         self.result.faults = self._weather.struck()
-        log = self._instances.log
+        log = self.result.log = self._instances.log
         self.result.problems += [f"unforeseen: {line}" for line in log if "event=unexpected_failure" in line][:10]
         self.result.problems += [f"an address in the log: {line}" for line in leaks(self._letters.cast, log)][:10]
 

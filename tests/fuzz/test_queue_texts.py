@@ -55,7 +55,7 @@ def item(random: Random) -> Item:
         (
             MessageItem(**common, message=words(), date=moment(), folders=tuple(words() for _ in range(3))),
             DeletedItem(**common, message=words()),
-            SweepItem(**common, after=moment(), before=moment(), proves=moment()),
+            SweepItem(**common, after=moment(), before=moment()),
             GrantItem(**common, event=words(), at=moment()),
         )
     )

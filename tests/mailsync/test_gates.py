@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -111,6 +112,18 @@ def test_a_fault_of_the_message_or_of_another_scope_says_nothing_about_the_depen
     assert closed(gate) is None
 
 
+def test_a_caller_that_another_gate_turned_away_proves_nothing(gate: Gate, clock: Clock) -> None:
+    other = Gate("mailbox", clock=clock, scope=Scope.MAILBOX)
+    down(other, ThrottledError("slow", reason="slow", scope=Scope.MAILBOX, retry_after=90))
+    for _ in range(FAILURES_TO_CLOSE):
+        down(gate)
+    clock.now += FIRST_CLOSED + 0.1
+    with pytest.raises(TransientError, match="mailbox is closed"), gate.passing(), other.passing():
+        pass
+    with gate.passing():
+        assert closed(gate) is not None, "it was not the one probe"
+
+
 def test_no_more_pass_at_once_than_the_limit(clock: Clock) -> None:
     gate = Gate("dataverse", clock=clock, scope=Scope.ORGANISATION, concurrency=3)
     inside, most, lock = 0, 0, threading.Lock()
@@ -133,24 +146,53 @@ def test_no_more_pass_at_once_than_the_limit(clock: Clock) -> None:
     assert 1 <= most <= 3
 
 
-@given(st.lists(st.tuples(st.floats(0, 30), st.floats(1, 200)), max_size=60))
-def test_a_pace_never_gives_more_than_a_minutes_budget_and_what_filled_up_since(
-    asked: list[tuple[float, float]],
-) -> None:
-    clock, taken = Clock(), 0.0
+@given(st.lists(st.tuples(st.floats(0, 30), st.floats(1, 80)), max_size=80))
+def test_no_minute_sees_more_than_its_units_whatever_is_asked_for(asked: list[tuple[float, float]]) -> None:
+    """As long as nobody asks for more than an eighth of them at once, as a page of a listing does."""
+    clock, taken = Clock(), list[tuple[float, float]]()
     pace = Pace(600, clock=clock)
     for wait, units in asked:
         clock.now += wait
         if pace.wait_for(units) == 0.0:
-            taken += units
-        assert taken <= 600 + (clock.now - 1000.0) * 10 + 0.001
+            taken.append((clock.now, units))
+    for begin, _ in taken:
+        assert sum(units for at, units in taken if begin <= at < begin + 60) <= 600
+
+
+def test_a_page_of_a_listing_is_never_kept_out_by_messages_that_come_all_the_time() -> None:
+    """It stands still for its turn where a message goes back to the queue."""
+    hurry = 100.0
+    gate = Gate(
+        "mailbox",
+        clock=lambda: time.monotonic() * hurry,
+        scope=Scope.MAILBOX,
+        pace=Pace(3000, clock=lambda: time.monotonic() * hurry),
+    )
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            with suppress(TransientError), gate.passing(20):
+                pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(5):
+            with gate.passing(805, patience=60):
+                pass
+        with pytest.raises(TransientError, match="paced"), gate.passing(20):
+            pass
+    finally:
+        stop.set()
+        reader.join()
 
 
 def test_only_a_google_mailbox_is_paced_and_every_mailbox_has_four_requests_at_most(clock: Clock) -> None:
     gates = MailboxGates(provider_of={"g": "google", "m": "microsoft"}.__getitem__, clock=clock, instances=1)
     assert gates.of("g").limit == gates.of("m").limit == 4
     assert gates.of("m") is gates.of("m")
-    for _ in range(6000 // 20):
+    for _ in range(6000 // 10 // 20):
         with gates.of("g").passing(20):
             pass
     with pytest.raises(TransientError, match="paced"), gates.of("g").passing(20):

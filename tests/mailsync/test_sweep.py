@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import PARTITION, Mailbox, Mailboxes
 from mailsync.storage.tables import Table
 from mailsync.sweep import BUDGET, EWS_PAUSE, LEASE, WAITING_LIFE, WIDE_EVERY, WIDE_SPAN, MailboxSweeper, sweep_missed
-from mailsync.windows import DAY
+from mailsync.windows import DAY, Window
 from sandbox.faults import Answer, Fault
 from tests.mailsync.parts import API_KEY, NOW, OWN_DOMAIN, Clock, NylasServed, Sent, mail, new_address, new_id
 
@@ -377,6 +378,58 @@ def test_a_window_that_fails_half_way_proves_nothing(watch: Watch) -> None:
     assert watch.watermark() == NOW
 
 
+def test_after_trouble_the_next_sweep_goes_on_where_it_was(watch: Watch) -> None:
+    """Else a mailbox with more pages than trouble lets through would never be proven."""
+    watch.since = NOW - DAY
+    watch.address = new_address()
+    watch.connect()
+    watch.page_size = 2
+    missed = [watch.lay(8000 - 2000 * number) for number in range(4)]
+    for done in (2, 3):
+        trouble = Fault(Answer(503), path="page_token")
+        watch.nylas.faults.add(trouble)
+        with pytest.raises(TransientError):
+            watch.sweep()
+        watch.nylas.faults.clear()
+        assert list(dict.fromkeys(watch.found)) == list(reversed(missed))[:done]
+        assert watch.watermark() is None
+    watch.sweep()
+    assert list(dict.fromkeys(watch.found)) == list(reversed(missed))
+    assert (watch.mailbox.left, watch.watermark()) == (None, NOW)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_window_somebody_asked_for_changes_nothing_of_the_mailboxs_own(watch: Watch, dies: bool) -> None:
+    """Its watermark, what is left of its own window, and that a sweep died in it."""
+    watch.sweep()
+    lease = watch.mailboxes.lease(watch.grant, now=NOW, seconds=LEASE)
+    assert lease is not None
+    watch.mailboxes.release(lease, unfinished=True, left=Window(NOW - 900, NOW - 500, NOW))
+    before = watch.mailbox
+    message = watch.lay(2000)
+    if dies:
+        watch.nylas.faults.add(Fault(Answer(503), path="messages"))
+    with suppress(TransientError):
+        watch.sweep(after=NOW - 2500, before=NOW - 1500)
+    assert watch.found == ([] if dies else [message])
+    assert watch.mailbox == before
+    again = watch.mailboxes.lease(watch.grant, now=NOW, seconds=LEASE)
+    assert again is not None
+    assert again.after_unfinished
+
+
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_what_is_left_of_a_wide_window_is_wide_and_nothing_else(watch: Watch, is_wide: bool) -> None:
+    watch.sweep()
+    watch.clock.now += WIDE_EVERY + 1
+    now = int(watch.clock())
+    lease = watch.mailboxes.lease(watch.grant, now=now, seconds=LEASE)
+    assert lease is not None
+    watch.mailboxes.release(lease, unfinished=False, left=Window(NOW - 900, now, now, is_wide=is_wide))
+    watch.sweep()
+    assert watch.mailbox.swept_wide == (now if is_wide else None)
+
+
 # one sweep of a mailbox at a time
 
 
@@ -437,9 +490,10 @@ def test_a_budget_that_is_spent_leaves_the_rest_to_the_next_item(watch: Watch) -
         assert watch.watermark() is None
         rounds += 1
         watch.sweep(items.pop())
-        items = [one for one in watch.sent.items if isinstance(one, SweepItem) and one.after is not None]
+        items = [one for one in watch.sent.items if isinstance(one, SweepItem)]
         watch.sent.items[:] = [one for one in watch.sent.items if isinstance(one, MessageItem)]
-        assert all(one.proves == NOW and one.before is not None and one.before < NOW for one in items)
+        left = watch.mailbox.left
+        assert (left is not None and left.proves == NOW and left.before < NOW) if items else left is None
     assert rounds > 2
     assert watch.found == list(reversed(missed))
     assert watch.watermark() == NOW
@@ -465,7 +519,7 @@ def test_a_sweep_that_died_is_made_up_for_though_the_budget_is_spent_in_between(
     items = [SweepItem(grant=watch.grant, source="timer", first_seen=NOW)]
     while items:
         watch.sweep(items.pop())
-        items = [one for one in watch.sent.items if isinstance(one, SweepItem) and one.after is not None]
+        items = [one for one in watch.sent.items if isinstance(one, SweepItem)]
         watch.sent.items[:] = [one for one in watch.sent.items if isinstance(one, MessageItem)]
         watch.clock.now -= BUDGET  # the journal's notes stay young
     assert set(watch.found) == set(noted)

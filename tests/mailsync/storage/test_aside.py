@@ -26,7 +26,7 @@ def items(grant: str) -> list[Item]:
     return [
         MessageItem(grant=grant, message="a/b#c?", source="message.created", first_seen=NOW, attempt=3),
         DeletedItem(grant=grant, message="a/b#c?", source="message.deleted", first_seen=NOW),
-        SweepItem(grant=grant, source="grant.created", first_seen=NOW, after=1, before=2, proves=2),
+        SweepItem(grant=grant, source="grant.created", first_seen=NOW, after=1, before=2),
         GrantItem(grant=grant, event="grant.expired", source="grant.expired", first_seen=NOW),
     ]
 

@@ -36,7 +36,6 @@ shapes = {
     "folders": st.lists(texts, max_size=4).map(tuple),
     "after": st.none() | moments,
     "before": st.none() | moments,
-    "proves": st.none() | moments,
     "notification": st.none() | texts,
     "attempt": st.integers(0, 10**6),
     "not_before": st.none() | moments,

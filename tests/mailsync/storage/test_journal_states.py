@@ -24,6 +24,7 @@ from mailsync.storage.account import StorageAccount
 from mailsync.storage.journal import LATEST_DATE, Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Lease, Mailbox, Mailboxes
 from mailsync.storage.tables import Table
+from mailsync.windows import Window
 from tests.fuzz.material import EXAMPLES, tries
 from tests.mailsync.parts import NOW, in_threads, new_id
 
@@ -161,6 +162,9 @@ class JournalStates(RuleBasedStateMachine):
         assert not rows, "no row is left of what was noted otherwise before"
 
 
+windows = st.builds(Window, *[st.integers(NOW - 100, NOW + 100)] * 3, is_wide=st.booleans())
+
+
 class MailboxStates(RuleBasedStateMachine):
     """Sweeps of one mailbox that begin, stall, end and come back late, while others note other things of it."""
 
@@ -170,6 +174,7 @@ class MailboxStates(RuleBasedStateMachine):
         self.mailbox = Mailbox(grant=new_id(), email="ann@contoso.example", provider="google", status="valid")
         self.now = NOW
         self.watermark: int | None = None
+        self.left: Window | None = None
         self.leases: list[Lease] = []
         self.holder: Lease | None = None
         """The last one that was given out."""
@@ -212,15 +217,16 @@ class MailboxStates(RuleBasedStateMachine):
         moved = self.mailboxes.advance(lease, watermark=watermark, now=self.now, wide=wide)
         assert moved is (lease is self.holder)
         if moved:
-            self.watermark, self.until = max(watermark, self.watermark or 0), 0
+            self.watermark, self.until, self.left = max(watermark, self.watermark or 0), 0, None
 
-    @rule(which=st.integers(0, 20), unfinished=st.booleans())
+    @rule(which=st.integers(0, 20), unfinished=st.booleans(), left=st.none() | windows)
     @precondition(lambda self: self.leases)
-    def give_up(self, which: int, unfinished: bool) -> None:
+    def give_up(self, which: int, unfinished: bool, left: Window | None) -> None:
+        """What is left of a window stays until the next holder says otherwise."""
         lease = self.leases[which % len(self.leases)]
-        ended = self.mailboxes.release(lease, unfinished=unfinished)
+        ended = self.mailboxes.release(lease, unfinished=unfinished, left=left)
         assert ended is (lease is self.holder)
-        self.until = 0 if ended else self.until
+        self.until, self.left = (0, left) if ended else (self.until, self.left)
 
     @rule(status=st.sampled_from(["valid", "invalid", "deleted"]))
     def others_note(self, status: str) -> None:
@@ -238,7 +244,8 @@ class MailboxStates(RuleBasedStateMachine):
     @invariant()
     def the_watermark_stands_where_it_was_proven(self) -> None:
         known = self.mailboxes.get(self.mailbox.grant)
-        assert (known.watermark if known else None) == self.watermark
+        assert known is not None
+        assert (known.watermark, known.left) == (self.watermark, self.left)
 
 
 def test_what_is_final_stays_and_windows_are_whole(account: StorageAccount) -> None:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import idna
 import msgspec
 
 from mailsync.dataverse import batch, odata
-from mailsync.dataverse.answers import complaint_of, failure_of
+from mailsync.dataverse.answers import complaint_of
+from mailsync.dataverse.rows import as_asked, rows_of
 from mailsync.dataverse.web_api import request
-from mailsync.errors import Scope, TransientError
 from mailsync.transport import Answer
 from mapping.addresses import normalise
 from mapping.matches import Candidate, Match, choose
@@ -58,6 +59,15 @@ class _Source:
     def key(self) -> str:
         return f"{self.table}id"
 
+    def told(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row of this table under the names all tables share."""
+        return {
+            "id": row.get(self.key),
+            "name": row.get(self.name),
+            "addresses": [row.get(column) for column in self.addresses],
+            "state": row.get(self.state),
+        }
+
 
 _CUSTOMER = ("emailaddress1", "emailaddress2", "emailaddress3")
 SOURCES = (
@@ -67,6 +77,14 @@ SOURCES = (
     _Source("account", "accounts", "name", _CUSTOMER, "statecode"),
     _Source("lead", "leads", "fullname", _CUSTOMER, "statecode"),
 )
+
+
+class _Person(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str | None
+    addresses: tuple[str | None, ...]
+    state: bool | int | None
+    """True or not 0: inactive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +100,6 @@ class Question:
     addresses: tuple[str, ...]
     sources: tuple[_Source, ...]
     requests: tuple[batch.Request, ...]
-
-
-class _Rows(msgspec.Struct, frozen=True):
-    value: tuple[dict[str, Any], ...]
-
-
-_rows = msgspec.json.Decoder(_Rows)
 
 
 class AddressBook:
@@ -203,27 +214,20 @@ def _spellings(address: str) -> Iterator[str]:
 
 
 def _candidates(source: _Source, answer: Answer) -> Iterator[tuple[str, Candidate]]:
-    if answer.status != 200:
-        raise failure_of(answer)
-    try:
-        rows = _rows.decode(answer.body).value
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TransientError(
-            f"Dataverse's answer about {source.entity_set} can't be read",
-            reason="dataverse_not_odata",
-            scope=Scope.ORGANISATION,
-        ) from error
-    for row in rows:
-        for number, column in enumerate(source.addresses):
-            address = normalise(row.get(column))
+    rows = rows_of(answer, dict[str, Any])
+    with as_asked(answer):
+        people = [msgspec.convert(source.told(row), _Person) for row in rows]
+    for person in people:
+        for number, written in enumerate(person.addresses):
+            address = normalise(written)
             if address is not None:
                 yield (
                     address,
                     Candidate(
                         table=source.table,
-                        id=str(row[source.key]).lower(),
-                        name=row.get(source.name),
-                        active=row.get(source.state) in {False, None},
+                        id=str(person.id),
+                        name=person.name,
+                        active=not person.state,
                         column=number,
                     ),
                 )

@@ -5,6 +5,7 @@ Pure: requests in, a body out; a body in, answers out. Lines end in CRLF, which 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from requests.structures import CaseInsensitiveDict
 from mailsync.transport import Answer
 
 CRLF = b"\r\n"
+_STATUS_LINE = re.compile(rb"HTTP/\S* ([1-5]\d\d)(?: |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,15 @@ def decode(content_type: str, body: bytes) -> list[tuple[Answer, ...]]:
 
     Raises MalformedBatchError.
     """
-    return [
-        tuple(answers for inner in decode(kind, content) for answers in inner)
-        if (kind := headers.get("Content-Type", "")).startswith("multipart/mixed")
-        else (_answer(content),)
-        for headers, content in _parts(content_type, body)
-    ]
+    return [_answers(headers, content) for headers, content in _parts(content_type, body)]
+
+
+def _answers(headers: Mapping[str, str], content: bytes) -> tuple[Answer, ...]:
+    """Of one part; a changeset holds no other."""
+    kind = headers.get("Content-Type", "")
+    if not kind.startswith("multipart/mixed"):
+        return (_answer(content),)
+    return tuple(_answer(inner) for _, inner in _parts(kind, content))
 
 
 def _parts(content_type: str, body: bytes) -> list[tuple[Mapping[str, str], bytes]]:
@@ -90,11 +95,11 @@ def _parts(content_type: str, body: bytes) -> list[tuple[Mapping[str, str], byte
 
 def _answer(content: bytes) -> Answer:
     line, _, rest = content.partition(CRLF)
-    words = line.split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+    found = _STATUS_LINE.match(line)
+    if found is None:
         raise MalformedBatchError("a part does not begin with a status line")
     headers, body = _split(rest)
-    return Answer(status=int(words[1]), headers=headers, body=body)
+    return Answer(status=int(found[1]), headers=headers, body=body)
 
 
 def _split(content: bytes) -> tuple[Mapping[str, str], bytes]:

@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from mailsync.dataverse import batch, odata
 from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, failure_of, is_done
+from mailsync.dataverse.rows import EmailRow, PartyRow, StandingRow, ThreadRow, row_of, rows_of
 from mailsync.dataverse.web_api import WebApi, request
 from mailsync.errors import MailSyncError, MessageError, Scope, TransientError
 from mailsync.transport import Answer
@@ -37,7 +37,6 @@ LINK_TRIES = 3
 VALUES_ASKED, LONGEST_FILTER = 200, 16_000
 """How many emails one query asks for, and characters of it once encoded; a batch's URLs hold 65,536."""
 QUERIES_TOGETHER = 10
-_TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 _ANNOTATED = {"Prefer": 'odata.include-annotations="Microsoft.Dynamics.CRM.lookuplogicalname"'}
 _IF_THERE = {"If-Match": "*"}
 _PARTIES = "email_activity_parties($select=participationtypemask,addressused,_partyid_value)"
@@ -116,10 +115,6 @@ class Written:
     activityid: str
 
 
-class _Rows(msgspec.Struct, frozen=True):
-    value: tuple[dict[str, Any], ...]
-
-
 class Emails:
     """The email activities of one environment."""
 
@@ -149,8 +144,8 @@ class Emails:
         if question is not None:
             asked += question.requests
         answers = [answer for (answer,) in self._api.batch(asked)] if asked else []
-        existing = _existing(identity, _rows(answers.pop(0))) if wants_existing else None
-        parent, depth = _parent(ancestors, _rows(answers.pop(0))) if ancestors else (None, 0)
+        existing = _existing(identity, rows_of(answers.pop(0), EmailRow)) if wants_existing else None
+        parent, depth = _parent(ancestors, rows_of(answers.pop(0), ThreadRow)) if ancestors else (None, 0)
         if question is not None:
             found.update(self._address_book.learn(question, answers))
         return Resolved(existing=existing, parent=parent, matches=found, parent_depth=depth)
@@ -158,7 +153,7 @@ class Emails:
     def parent(self, ancestors: Sequence[str]) -> Parent | None:
         """The nearest of these mails that is there; one round trip."""
         ((answer,),) = self._api.batch([_ancestors_request(ancestors)])
-        return _parent(ancestors, _rows(answer))[0]
+        return _parent(ancestors, rows_of(answer, ThreadRow))[0]
 
     def put(self, email: EmailActivity, *, people: Sequence[str]) -> Written:
         """Write the whole email and complete it, or write nothing; one round trip when it is new.
@@ -186,7 +181,7 @@ class Emails:
             return None
         if answer.status != 200:
             raise failure_of(answer)
-        return _standing(_decode(answer, dict))
+        return _standing(row_of(answer, StandingRow))
 
     def find(self, activityids: Iterable[str]) -> tuple[Found, ...]:
         """Those of these emails that are there; one round trip for each two thousand."""
@@ -205,7 +200,7 @@ class Emails:
         found: dict[str, Found] = {}
         for start in range(0, len(asked), QUERIES_TOGETHER):
             for (answer,) in self._api.batch(asked[start : start + QUERIES_TOGETHER]):
-                found.update((one.activityid, one) for one in map(_counted, _rows(answer)))
+                found.update((one.activityid, one) for one in map(_counted, rows_of(answer, EmailRow)))
         return tuple(found.values())
 
     def link(
@@ -317,7 +312,7 @@ class Emails:
         activityid = str(email.activityid)
         answer = self._api.send("GET", f"emails({activityid})?$select=statecode")
         if answer.status == 200:
-            if _decode(answer, _State).statecode == 0:
+            if row_of(answer, _State).statecode == 0:
                 self.finish(activityid, email.completion())
             return Written(Put.ALREADY_THERE, activityid)
         if answer.status != 404:
@@ -335,7 +330,7 @@ class Emails:
     def _with_messageid(self, messageid: str) -> Existing | None:
         spelled = (messageid, messageid.removeprefix("<").removesuffix(">"))
         answer = self._api.send("GET", _messageid_query(spelled))
-        return _preferred(_rows(answer), own=None)
+        return _preferred(rows_of(answer, EmailRow), own=None)
 
     def _refusal(self, people: Sequence[str], answer: Answer) -> MailSyncError:
         if complaint_of(answer).code != ROW_MISSING:
@@ -358,34 +353,15 @@ class _State(msgspec.Struct, frozen=True):
     statecode: int
 
 
-def _decode(answer: Answer, shape: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(answer.body, type=shape)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise TransientError(
-            "Dataverse answered 200 with something that is not OData",
-            reason="dataverse_not_odata",
-            scope=Scope.ORGANISATION,
-            evidence=evidence_of(answer),
-        ) from error
-
-
-def _rows(answer: Answer) -> tuple[dict[str, Any], ...]:
-    if answer.status != 200:
-        raise failure_of(answer)
-    rows: tuple[dict[str, Any], ...] = _decode(answer, _Rows).value
-    return rows
-
-
 _COUNTED = "activityid,messageid,directioncode,statecode"
 
 
-def _counted(row: Mapping[str, Any]) -> Found:
+def _counted(row: EmailRow) -> Found:
     return Found(
-        activityid=str(row["activityid"]).lower(),
-        messageid=row.get("messageid"),
-        is_outgoing=bool(row.get("directioncode")),
-        is_open=row.get("statecode") == 0,
+        activityid=str(row.activityid),
+        messageid=row.messageid,
+        is_outgoing=bool(row.directioncode),
+        is_open=row.statecode == 0,
     )
 
 
@@ -402,15 +378,15 @@ def _existing_request(identity: Identity) -> batch.Request:
     return request("GET", _messageid_query((identity.messageid or "", identity.message_id or "")))
 
 
-def _existing(identity: Identity, rows: Iterable[Mapping[str, Any]]) -> Existing | None:
+def _existing(identity: Identity, rows: Iterable[EmailRow]) -> Existing | None:
     """Dataverse compares without case, and Message-IDs differ by it."""
-    same = (row for row in rows if canonical_message_id(row.get("messageid")) == identity.message_id)
+    same = (row for row in rows if canonical_message_id(row.messageid) == identity.message_id)
     return _preferred(same, own=str(identity.activityid))
 
 
-def _preferred(rows: Iterable[Mapping[str, Any]], *, own: str | None) -> Existing | None:
+def _preferred(rows: Iterable[EmailRow], *, own: str | None) -> Existing | None:
     """Our own row first, then a completed one, then the oldest."""
-    found = [Existing(str(row["activityid"]).lower(), row.get("statecode") != 0) for row in rows]
+    found = [Existing(str(row.activityid), row.statecode != 0) for row in rows]
     return min(found, key=lambda row: (row.activityid != own, not row.is_completed), default=None)
 
 
@@ -439,57 +415,44 @@ def _ancestors_request(ancestors: Sequence[str]) -> batch.Request:
     return request("GET", path, headers=_ANNOTATED)
 
 
-def _parent(ancestors: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> tuple[Parent | None, int]:
+def _parent(ancestors: Sequence[str], rows: Iterable[ThreadRow]) -> tuple[Parent | None, int]:
     """The nearest ancestor that is there, with its parties and what it is regarding, and how many are nearer."""
-    by_id: dict[str, Mapping[str, Any]] = {}
+    by_id: dict[str, ThreadRow] = {}
     for row in rows:
-        by_id.setdefault(str(row["activityid"]).lower(), row)
-        canonical = canonical_message_id(row.get("messageid"))
+        by_id.setdefault(str(row.activityid), row)
+        canonical = canonical_message_id(row.messageid)
         if canonical is not None:
             by_id.setdefault(canonical, row)
     for depth, ancestor in enumerate(ancestors):
         found = by_id.get(ancestor) or by_id.get(str(activityid_of(ancestor)))
         if found is not None:
-            parent = Parent(
-                activityid=str(found["activityid"]).lower(),
-                regarding=_record(found, "_regardingobjectid_value"),
-                parties=_parties(found),
-            )
-            return parent, depth
+            return Parent(str(found.activityid), found.regarding, _took_part(found.parties)), depth
     return None, len(ancestors)
 
 
-def _standing(row: Mapping[str, Any]) -> Standing:
-    parties = row.get("email_activity_parties") or ()
-    sender = next((party.get("addressused") for party in parties if party.get("participationtypemask") == 1), None)
-    parent = row.get("_parentactivityid_value")
+def _standing(row: StandingRow) -> Standing:
+    sender = next((party.addressused for party in row.parties if party.participationtypemask == 1), None)
     return Standing(
-        activityid=str(row["activityid"]).lower(),
-        etag=row["@odata.etag"],
-        statecode=row["statecode"],
-        statuscode=row["statuscode"],
-        guard=guard_of_row(sender=sender, subject=row.get("subject"), description=row.get("description")),
-        regarding=_record(row, "_regardingobjectid_value"),
-        parent=str(parent).lower() if parent else None,
-        parties=_parties(row),
+        activityid=str(row.activityid),
+        etag=row.etag,
+        statecode=row.statecode,
+        statuscode=row.statuscode,
+        guard=guard_of_row(sender=sender, subject=row.subject, description=row.description),
+        regarding=row.regarding,
+        parent=str(row.parent) if row.parent else None,
+        parties=_took_part(row.parties),
     )
 
 
-def _parties(row: Mapping[str, Any]) -> tuple[ParentParty, ...]:
-    """Who took part; masks 8 and 9 repeat the regarding and the owner."""
-    parties = row.get("email_activity_parties") or ()
-    return tuple(_party(party) for party in parties if party.get("participationtypemask") in {1, 2, 3, 4})
+def _took_part(parties: Iterable[PartyRow]) -> tuple[ParentParty, ...]:
+    """From, To, Cc and Bcc; masks 8 and 9 repeat the regarding and the owner."""
+    return tuple(_party(party) for party in parties if party.participationtypemask in {1, 2, 3, 4})
 
 
-def _record(row: Mapping[str, Any], lookup: str) -> Record | None:
-    record_id, table = row.get(lookup), row.get(lookup + _TABLE)
-    return Record(table=table, id=str(record_id).lower()) if record_id and table else None
-
-
-def _party(row: Mapping[str, Any]) -> ParentParty:
-    record = _record(row, "_partyid_value")
+def _party(party: PartyRow) -> ParentParty:
+    record = party.record
     return ParentParty(
-        address=row.get("addressused"),
+        address=party.addressused,
         table=record.table if record else None,
         id=record.id if record else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -92,6 +93,10 @@ class WebApi:
             raise _broken(str(error)) from error
         if len(answers) != len(parts):
             raise _broken(f"it holds {len(answers)} answers to {len(parts)} requests")
+        if any(
+            len(inside) != 1 for part, inside in zip(parts, answers, strict=True) if isinstance(part, batch.Request)
+        ):
+            raise _broken("it answers a request as if it were a changeset")
         return answers
 
 
@@ -111,9 +116,10 @@ def parallelism(headers: Mapping[str, str], *, most: int) -> int:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float((text or "").replace(",", ""))
+        number = float((text or "").replace(",", ""))
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def request(

@@ -143,7 +143,6 @@ def test_every_answer_that_failed_has_a_meaning(answer: Answer) -> None:
     assert_tells_nothing(error)
 
 
-@pytest.mark.xfail(strict=True, reason="batch.decode: a status of thousands of digits, parts nested a thousand deep")
 @pytest.mark.parametrize("body", [nested(2000), LONG_STATUS], ids=["parts in parts", "a status without end"])
 def test_an_answer_to_a_batch_that_goes_on_and_on_is_malformed(body: bytes) -> None:
     with pytest.raises(batch.MalformedBatchError):
@@ -160,7 +159,6 @@ def test_an_answer_to_a_batch_is_read_or_malformed(boundary: str, body: bytes) -
         assert SECRET not in str(answers)
 
 
-@pytest.mark.xfail(strict=True, reason="web_api.parallelism: a header that says nan or inf")
 @tries(100)
 @given(
     st.dictionaries(
@@ -220,7 +218,6 @@ CALLS: dict[str, Callable[[Emails], object]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="emails: a row without the columns asked for; web_api.parallelism: nan, inf")
 @tries(400)
 @given(st.sampled_from(list(CALLS)), answers)
 def test_what_is_asked_is_answered_or_one_of_our_errors(

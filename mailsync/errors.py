@@ -79,5 +79,9 @@ class MessageError(MailSyncError):
     """This message can't be written as it is, however often it is tried: put it aside with the reason."""
 
 
+class UnreadableError(MessageError):
+    """Nylas shows nothing of this message just now: tried for about an hour, then put aside."""
+
+
 class MessageGoneError(MailSyncError):
     """The mailbox no longer holds this message, or not yet: Nylas announces some before they can be read."""

@@ -67,7 +67,7 @@ class Replayer:
 
         It is marked only after it was sent: a crash in between leaves it waiting, and a second one ends at the journal.
         """
-        item = msgspec.structs.replace(decode(kept.envelope), attempt=0, revived=False, not_before=None)
+        item = msgspec.structs.replace(decode(kept.envelope), attempt=0, misses=0, revived=False, not_before=None)
         if isinstance(item, MessageItem):
             self._note_queued(item)
         self._send(item)

@@ -19,7 +19,15 @@ import msgspec
 
 from mailsync.alone import Alone
 from mailsync.brake import PAUSE, Brake
-from mailsync.errors import GrantError, MailSyncError, MessageError, MessageGoneError, Scope, TransientError
+from mailsync.errors import (
+    GrantError,
+    MailSyncError,
+    MessageError,
+    MessageGoneError,
+    Scope,
+    TransientError,
+    UnreadableError,
+)
 from mailsync.outcome import Kind
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
@@ -29,7 +37,9 @@ from mailsync.storage.mailboxes import Mailboxes
 from mailsync.telemetry import emit
 
 GONE_AFTER = 8
-"""Attempts at a message Nylas doesn't find, about three minutes, before it counts as deleted."""
+"""Times Nylas doesn't find a message, over about three minutes, before it counts as deleted."""
+UNREADABLE_AFTER = 16
+"""Times Nylas shows nothing of a message, over about an hour, before it is put aside."""
 REVIVED_AFTER = 60.0
 """Seconds before an item that crashed the process gets its one more life."""
 SECOND_CHANCES = 3
@@ -117,10 +127,10 @@ class Handling:
             self._check_brake(item)
             work(item)
             self._brake.note(refused=False)
+        except (MessageGoneError, UnreadableError) as error:
+            self._missed(item, error)
         except MessageError as error:
             self._refused(item, error)
-        except MessageGoneError as error:
-            self._gone_or_not_yet(item, error)
         except GrantError as error:
             self._wait_for_grant(item, error)
         except MailSyncError as error:
@@ -151,12 +161,17 @@ class Handling:
         self._aside.put_unreadable(told, error, now=self._now())
         emit("item_put_aside", reason=error.reason, advice=error)
 
-    def _gone_or_not_yet(self, item: Item, error: MessageGoneError) -> None:
-        if item.attempt + 1 < GONE_AFTER:
-            self._defer(item, error)
-            return
-        self._note(item, Kind.GONE, error)
-        emit("message_gone", **_told(item), attempts=item.attempt + 1)
+    def _missed(self, item: Item, error: MessageGoneError | UnreadableError) -> None:
+        """Nylas has nothing to show, or not yet; how often that was is counted apart from all other trouble."""
+        misses = item.misses + 1
+        if misses < (GONE_AFTER if isinstance(error, MessageGoneError) else UNREADABLE_AFTER):
+            again = msgspec.structs.replace(item, misses=misses)
+            self._defer(again, error, wait=delay(item.misses, retry_after=None, random=self._random))
+        elif isinstance(error, UnreadableError):
+            self._refused(item, error)
+        else:
+            self._note(item, Kind.GONE, error)
+            emit("message_gone", **_told(item), attempts=item.attempt + 1)
 
     def _wait_for_grant(self, item: Item, error: GrantError) -> None:
         """The mailbox's owner must sign in: until then the message waits in the journal and is on no queue."""
@@ -165,12 +180,13 @@ class Handling:
             self._mailboxes.note_waiting(item.grant)
         emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
-    def _defer(self, item: Item, error: MailSyncError) -> None:
+    def _defer(self, item: Item, error: MailSyncError, *, wait: float | None = None) -> None:
         if isinstance(item, SweepItem) and item.source == TIMER:
             # the watermark has not moved, and the next timer sends another
             emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
             return
-        wait = delay(item.attempt, retry_after=error.retry_after, random=self._random)
+        if wait is None:
+            wait = delay(item.attempt, retry_after=error.retry_after, random=self._random)
         self._send(msgspec.structs.replace(item, attempt=item.attempt + 1), delay=wait)
         with suppress(MailSyncError):
             self._note(item, Kind.DEFERRED, error, until=self._now() + int(wait))

@@ -1,5 +1,7 @@
 """What travels on the queues: which message or mailbox to work on, never anything about its content.
 
+`attempt` counts every try; `misses` those in which Nylas was asked and had nothing to show.
+
 An envelope is `{"v": 1, "data": {"kind": ..., ...}}`. Everything sits below `data` because the Functions host
 lets top-level names of a JSON message override its trigger metadata (host source, read 2026-11).
 """
@@ -26,6 +28,7 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     folders: tuple[str, ...] = ()
     notification: str | None = None
     attempt: int = 0
+    misses: int = 0
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
@@ -40,6 +43,7 @@ class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     first_seen: int
     notification: str | None = None
     attempt: int = 0
+    misses: int = 0
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
@@ -55,6 +59,7 @@ class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     before: int | None = None
     notification: str | None = None
     attempt: int = 0
+    misses: int = 0
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
@@ -70,6 +75,7 @@ class GrantItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     at: int | None = None
     notification: str | None = None
     attempt: int = 0
+    misses: int = 0
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None

@@ -22,6 +22,7 @@ from mailsync.errors import (
     Scope,
     ThrottledError,
     TransientError,
+    UnreadableError,
 )
 from mailsync.nylas.reader import CursorError
 from mailsync.outcome import Kind
@@ -33,7 +34,7 @@ from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.queues import Queues
 from mailsync.storage.tables import Row, Table
-from mailsync.trouble import GONE_AFTER, REVIVED_AFTER, Handling
+from mailsync.trouble import GONE_AFTER, REVIVED_AFTER, UNREADABLE_AFTER, Handling
 from tests.mailsync.parts import NOW, Clock, Sent, drained, new_id
 
 EVIDENCE = Evidence("dataverse", 400, "0x80044331", "a-b-c")
@@ -327,26 +328,58 @@ def test_when_most_are_put_aside_writing_stops_for_a_while(
 # not there, or not yet
 
 
-def test_a_message_that_is_not_there_is_looked_for_again_and_then_gone(
-    handling: Handling, sent: Sent, journal: Journal, account: StorageAccount
-) -> None:
-    item = message()
-    gone = MessageGoneError("Nylas does not find it", reason="not_found")
-    for attempt in range(1, GONE_AFTER):
-        meet(handling, item, gone)
-        item = sent.items[-1]
-        assert item.attempt == attempt
-        assert record(journal, item).kind is Kind.DEFERRED
+GONE = MessageGoneError("Nylas does not find it", reason="not_found")
+EMPTY = UnreadableError("Nylas answered 200 without the message", reason="nylas_empty", evidence=EVIDENCE)
+
+
+def missed(handling: Handling, sent: Sent, item: MessageItem, error: MailSyncError) -> tuple[int, float]:
+    """How often an item met this before it was sent back no more, and how long that took together."""
     sent.clear()
-    meet(handling, item, gone)
-    assert sent.items == []
+    times = 0
+    while times == len(sent.items):
+        meet(handling, sent.items[-1] if sent.items else item, error)
+        times += 1
+    return times, sum(sent.delays)
+
+
+@pytest.mark.parametrize("attempts", [0, 8, 500], ids=["never before", "8 times before", "in a long outage"])
+def test_a_message_that_is_not_there_is_looked_for_again_over_minutes_and_then_gone(
+    handling: Handling, sent: Sent, journal: Journal, account: StorageAccount, attempts: int
+) -> None:
+    """However often it was tried before, for other trouble, it is looked for as often and as long."""
+    item = message(attempt=attempts)
+    meet(handling, item, GONE)
+    assert record(journal, item).kind is Kind.DEFERRED
+    took = [missed(handling, sent, item, GONE) for _ in range(20)]
+    assert {times for times, _ in took} == {GONE_AFTER}
+    assert 90 < sum(seconds for _, seconds in took) / 20 < 180
     assert (record(journal, item).kind, record(journal, item).reason) == (Kind.GONE, "not_found")
     assert laid_aside(account, item.grant) == []
 
 
+def test_one_that_is_shown_empty_is_read_again_over_an_hour_and_then_put_aside(
+    handling: Handling, sent: Sent, journal: Journal, account: StorageAccount
+) -> None:
+    item = message(attempt=50)
+    meet(handling, item, EMPTY)
+    assert record(journal, item).kind is Kind.DEFERRED
+    took = [missed(handling, sent, item, EMPTY) for _ in range(10)]
+    assert {times for times, _ in took} == {UNREADABLE_AFTER}
+    assert 1800 < sum(seconds for _, seconds in took) / 10 < 7200
+    assert record(journal, item).kind is Kind.PUT_ASIDE
+    assert [row["reason"] for row in laid_aside(account, item.grant)] == ["nylas_empty"]
+
+
+def test_other_trouble_in_between_takes_nothing_from_it(handling: Handling, sent: Sent) -> None:
+    meet(handling, message(), GONE)
+    for _ in range(GONE_AFTER):
+        meet(handling, sent.items[-1], DEFERRED["throttled"])
+    assert (sent.items[-1].misses, sent.items[-1].attempt) == (1, GONE_AFTER + 1)
+
+
 def test_one_that_turns_up_after_all_is_done(handling: Handling, sent: Sent) -> None:
     item = message()
-    meet(handling, item, MessageGoneError("Nylas does not find it", reason="not_found"))
+    meet(handling, item, GONE)
     done: list[Item] = []
     handling.handle(encode(sent.items[0]), {MessageItem: done.append})
     assert [one.message for one in done if isinstance(one, MessageItem)] == [item.message]

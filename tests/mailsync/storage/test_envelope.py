@@ -38,6 +38,7 @@ shapes = {
     "before": st.none() | moments,
     "notification": st.none() | texts,
     "attempt": st.integers(0, 10**6),
+    "misses": st.integers(0, 10**6),
     "not_before": st.none() | moments,
     "revived": st.booleans(),
     "traceparent": st.none() | texts,

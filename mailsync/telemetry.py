@@ -20,6 +20,7 @@ Event = Literal[
     "email_linked",  # a reply written before its parent was linked to it, or Dataverse refused the link
     "message_known",  # the journal knows the message as done; nothing was read
     "message_skipped",  # a rule of the policy, or a folder, keeps it out
+    "messages_without_id",  # a listing holds messages that nobody can ask for; the others are looked after
     "message_gone",  # deleted from the mailbox before it could be read
     "item_deferred",  # trouble elsewhere; the item is back on the queue with a delay
     "item_put_aside",  # can't be done as it is; kept in the table `aside`
@@ -33,7 +34,7 @@ Event = Literal[
 
 _QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
 _LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable", "writing_stopped"})
-_WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused"})
+_WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused", "messages_without_id"})
 
 EVENTS: tuple[str, ...] = get_args(Event)
 log = logging.getLogger("mailsync")

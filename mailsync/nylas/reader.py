@@ -7,15 +7,18 @@ drops the folder attributes and aliases we need (measured on 6.18.0, 2026-11). `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from mailsync.errors import MessageError, MessageGoneError, Scope, TransientError
+from mailsync.errors import MessageError, MessageGoneError, Scope, TransientError, UnreadableError
 from mailsync.gates import Gate
 from mailsync.nylas.answers import evidence_of, failure_of
+from mailsync.nylas.notification import LONGEST_ID
+from mailsync.telemetry import emit
 from mailsync.transport import Answer, Transport
 from mapping.message import Message
 
@@ -26,6 +29,9 @@ Google's quota pages, read 2026-11); a page costs a listing and each of its mess
 PATIENCE_OF_LIST = 60.0
 """Seconds that a listing stands still for a mailbox's pace: going back to the queue, it would begin anew each time."""
 
+T = TypeVar("T")
+_UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+
 
 class Folder(msgspec.Struct, frozen=True):
     """A folder or label; attributes such as `\\Sent` tell what it is, its name is localised."""
@@ -35,10 +41,13 @@ class Folder(msgspec.Struct, frozen=True):
     attributes: tuple[str | None, ...] | None = None
 
 
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_ID)]
+
+
 class Listed(msgspec.Struct, frozen=True):
     """The little of a listed message that a sweep uses."""
 
-    id: str
+    id: Id
     date: int | float | None = None
     folders: tuple[str | None, ...] | None = None
 
@@ -60,6 +69,10 @@ class Page:
 
     messages: tuple[Listed, ...]
     cursor: str | None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: Id
 
 
 class _One(msgspec.Struct, frozen=True):
@@ -90,14 +103,20 @@ class Reader:
     def message(self, grant: str, message: str) -> Message:
         """One message with its Message-ID, In-Reply-To and References headers; one request.
 
-        Raises MessageGoneError on 404. An answer without the list of headers is trouble, not a message without
-        a Message-ID: taken so, the same mail would get a second identity.
+        Raises MessageGoneError on 404, UnreadableError on an answer that holds no message at all. An answer without
+        the list of headers is trouble, not a message without a Message-ID: taken so, the same mail would get a second
+        identity.
         """
         url = f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
         answer = self._get(grant, url, {"fields": "include_basic_headers"}, units=UNITS_OF_GET)
+        shown = _decoded(answer.body, _One, answer).data
         try:
-            got: Message = msgspec.json.decode(_decoded(answer.body, _One, answer).data, type=Message)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            got: Message = msgspec.json.decode(shown, type=Message)
+        except _UNDECODABLE as error:
+            if _is_empty(shown):
+                raise UnreadableError(
+                    "Nylas answered 200 without the message", reason="nylas_empty", evidence=evidence_of(answer)
+                ) from error
             # msgspec names the path and the type it met, never the value
             raise MessageError(
                 f"the message is not in the documented shape: {error}",
@@ -115,7 +134,8 @@ class Reader:
     def page(self, grant: str, *, after: int, before: int, limit: int, cursor: str | None) -> Page:
         """One page of the messages between two moments (unix seconds), newest first; one request.
 
-        Raises CursorError when Nylas refuses a cursor it gave out.
+        A message in another shape than documented counts by its id alone; one without an id is told in the log, for
+        nobody can ask for it. Raises CursorError when Nylas refuses a cursor it gave out.
         """
         params = {
             "limit": str(limit),
@@ -143,11 +163,16 @@ class Reader:
                 evidence=error.evidence,
             ) from error
         many = _decoded(answer.body, _Many, answer)
-        listed = _decoded(many.data, tuple[Listed, ...] | None, answer) or ()
-        return Page(messages=listed, cursor=many.next_cursor or None)
+        listed = tuple(map(_listed, _decoded(many.data, tuple[msgspec.Raw, ...] | None, answer) or ()))
+        if None in listed:
+            emit("messages_without_id", grant=grant, count=listed.count(None))
+        return Page(messages=tuple(one for one in listed if one is not None), cursor=many.next_cursor or None)
 
     def folders(self, grant: str) -> Mapping[str, frozenset[str]]:
-        """The attributes of each folder of a mailbox, by id and, where no id is so spelled, by name."""
+        """The attributes of each folder of a mailbox, by id and, where no id is so spelled, by name.
+
+        A folder in another shape than documented is left out: no mail waits for it.
+        """
         found: dict[str, frozenset[str]] = {}
         names: dict[str, frozenset[str]] = {}
         cursor: str | None = None
@@ -155,7 +180,10 @@ class Reader:
             params = {"limit": str(FOLDERS_PAGE), **({"page_token": cursor} if cursor else {})}
             answer = self._get(grant, f"{self._grants}/{quote(grant, safe='')}/folders", params, units=UNITS_OF_LIST)
             many = _decoded(answer.body, _Many, answer)
-            for folder in _decoded(many.data, tuple[Folder, ...] | None, answer) or ():
+            for shown in _decoded(many.data, tuple[msgspec.Raw, ...] | None, answer) or ():
+                folder = _readable(shown, Folder)
+                if folder is None:
+                    continue
                 attributes = frozenset(a.lower() for a in folder.attributes or () if a)
                 found[folder.id] = attributes
                 names[folder.name or folder.id] = attributes
@@ -177,10 +205,29 @@ class Reader:
             return answer
 
 
+def _listed(shown: msgspec.Raw) -> Listed | None:
+    listed = _readable(shown, Listed)
+    if listed is None and (named := _readable(shown, _Named)) is not None:
+        return Listed(named.id)
+    return listed
+
+
+def _readable(shown: msgspec.Raw, shape: type[T]) -> T | None:
+    with suppress(*_UNDECODABLE):
+        return msgspec.json.decode(shown, type=shape)
+    return None
+
+
+def _is_empty(shown: msgspec.Raw) -> bool:
+    with suppress(*_UNDECODABLE):
+        return not msgspec.json.decode(shown)
+    return False
+
+
 def _decoded(body: Any, shape: Any, answer: Answer) -> Any:
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except _UNDECODABLE as error:
         raise TransientError(
             f"Nylas answered 200 with something else than it documents ({type(error).__name__})",
             reason="nylas_shape",

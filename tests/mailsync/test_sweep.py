@@ -232,6 +232,14 @@ def test_a_page_that_names_a_message_twice_enqueues_it_once(watch: Watch) -> Non
     assert watch.mailbox.watermark == NOW
 
 
+def test_a_listed_message_in_an_odd_shape_stops_no_sweep(watch: Watch) -> None:
+    body = b'{"data": [{"id": "a", "date": %d}, {"id": "odd", "date": "soon", "folders": 1}, {"id": 7}]}' % (NOW - 5)
+    watch.nylas.faults.add(Fault(Answer(200, {}, body), path="/messages"))
+    watch.sweep()
+    assert watch.found == ["a", "odd"]
+    assert watch.mailbox.watermark == NOW
+
+
 @pytest.mark.parametrize("inclusive", [True, False], ids=["ends inclusive", "ends exclusive"])
 @pytest.mark.parametrize("repeats", [True, False], ids=["pages repeat a message", "pages don't"])
 @pytest.mark.parametrize("has_body", [True, False], ids=["with bodies", "without"])

@@ -7,8 +7,16 @@ from urllib.parse import quote
 
 import pytest
 
-from mailsync.errors import GrantError, MessageError, MessageGoneError, Scope, ThrottledError, TransientError
-from mailsync.nylas.reader import CursorError, GrantDetails, Page
+from mailsync.errors import (
+    GrantError,
+    MessageError,
+    MessageGoneError,
+    Scope,
+    ThrottledError,
+    TransientError,
+    UnreadableError,
+)
+from mailsync.nylas.reader import CursorError, GrantDetails, Listed, Page
 from sandbox.faults import Answer, Fault
 from tests.mailsync.parts import NOW, NylasServed, mail, new_address, new_id
 
@@ -174,6 +182,15 @@ def test_a_200_that_is_something_else_passes_by_itself(
         assert error.value.reason == "nylas_shape"
 
 
+@pytest.mark.parametrize("data", ["null", "{}", " { } ", "[]", '""'])
+def test_a_200_without_the_message_is_no_message_of_another_shape(nylas: NylasServed, grant: str, data: str) -> None:
+    """It may be there the next time, and is put aside only if it never is."""
+    say(nylas, 200, f'{{"request_id": "r-1", "data": {data}}}'.encode())
+    with pytest.raises(UnreadableError) as error:
+        nylas.reader().message(grant, "m")
+    assert (error.value.reason, error.value.evidence.request_id) == ("nylas_empty", "r-1")
+
+
 def test_throttling_names_its_time(nylas: NylasServed, grant: str) -> None:
     say(nylas, 429, {"error": {"type": "rate_limit_error", "message": "x"}}, retry_after="17")
     with pytest.raises(ThrottledError) as error:
@@ -216,6 +233,33 @@ def test_a_mailbox_with_nothing_in_it(nylas: NylasServed, grant: str) -> None:
 def test_a_page_of_nothing(nylas: NylasServed, grant: str, data: object) -> None:
     say(nylas, 200, {"data": data})
     assert nylas.reader().page(grant, after=0, before=NOW, limit=40, cursor=None) == Page((), None)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": "odd", "date": "yesterday", "folders": ["INBOX"]},
+        {"id": "odd", "date": 1, "folders": 7},
+        {"id": "odd", "folders": [{"name": "INBOX"}]},
+    ],
+    ids=["date", "folders", "a folder"],
+)
+def test_a_listed_message_in_another_shape_counts_by_its_id(nylas: NylasServed, grant: str, odd: object) -> None:
+    say(nylas, 200, {"data": [{"id": "one", "date": 2}, odd, {"id": "three", "date": 1}], "next_cursor": "c"})
+    page = nylas.reader().page(grant, after=0, before=NOW, limit=40, cursor=None)
+    assert page == Page((Listed("one", 2), Listed("odd"), Listed("three", 1)), "c")
+
+
+NAMELESS = [{}, None, "m", ["m"], {"id": None}, {"id": 7}, {"id": ""}, {"id": "x" * 70_000}, {"date": 1}]
+
+
+def test_listed_messages_that_nobody_can_ask_for_are_told_and_cost_no_other(
+    nylas: NylasServed, grant: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(nylas, 200, {"data": [{"id": "one"}, *NAMELESS, {"id": "last"}]})
+    page = nylas.reader().page(grant, after=0, before=NOW, limit=40, cursor=None)
+    assert page == Page((Listed("one"), Listed("last")), None)
+    assert f"event=messages_without_id grant={grant} count={len(NAMELESS)}" in caplog.text
 
 
 def test_only_what_a_sweep_uses_is_asked_for(nylas: NylasServed, grant: str) -> None:
@@ -283,12 +327,14 @@ def test_more_folders_than_a_page_holds(nylas: NylasServed, grant: str) -> None:
 
 
 def test_an_id_beats_a_name_that_is_spelled_alike(nylas: NylasServed, grant: str) -> None:
-    """Some listings name folders where others give ids."""
+    """Some listings name folders where others give ids; one in another shape is none."""
     data = [
         {"id": "INBOX", "name": "SENT", "attributes": ["\\Inbox", None]},
         {"id": "SENT", "name": None, "attributes": ["\\Sent"]},
         {"id": "f3", "name": "Junk-E-Mail", "attributes": ["\\Junk"]},
         {"id": "f4", "name": "Plain", "attributes": None},
+        {"id": "f5", "name": 5},
+        None,
     ]
     say(nylas, 200, {"data": data})
     assert nylas.reader().folders(grant) == {

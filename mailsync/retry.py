@@ -13,8 +13,6 @@ FIRST = 2.0
 """Seconds: the widest first delay."""
 LONGEST = 900.0
 """Seconds: no delay of ours is longer; a vendor's Retry-After may be."""
-LONGEST_ASKED = 6 * 3600.0
-"""Seconds: the longest Retry-After that is believed."""
 JITTER_ON_RETRY_AFTER = 0.1
 """Share added to a Retry-After, so that waiting items don't come back in one instant."""
 
@@ -22,7 +20,6 @@ JITTER_ON_RETRY_AFTER = 0.1
 def delay(attempt: int, *, retry_after: float | None, random: Random) -> float:
     """Seconds to wait before attempt number `attempt` + 1: the vendor's word, else exponential with full jitter."""
     if retry_after is not None:
-        asked = min(max(retry_after, 0.0), LONGEST_ASKED)
-        return max(1.0, asked * (1 + random.random() * JITTER_ON_RETRY_AFTER))
+        return max(1.0, retry_after * (1 + random.random() * JITTER_ON_RETRY_AFTER))
     ceiling = min(LONGEST, FIRST * 2 ** min(max(attempt, 0), 20))
     return max(1.0, random.uniform(0, ceiling))

@@ -6,9 +6,13 @@ times out becomes `TransientError`.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -20,6 +24,8 @@ from mailsync.errors import Evidence, Scope, TransientError
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 100.0
 """Seconds. Dataverse may take long for a write with plug-ins behind it; the function's own limit is ten minutes."""
+LONGEST_RETRY_AFTER = 6 * 3600.0
+"""Seconds: the longest Retry-After that is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +38,25 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds named by Retry-After, if it is there and a number."""
+        """Seconds until what Retry-After names, in seconds or as a date; none where it names neither."""
+        named = self.headers.get("Retry-After", "")
         try:
-            return float(self.headers.get("Retry-After", ""))
+            seconds = float(named)
         except ValueError:
-            return None
+            until = _moment(named)
+            if until is None:
+                return None
+            # by the clock of who named it, where it tells its time
+            seconds = until - (_moment(self.headers.get("Date", "")) or time.time())
+        return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> float | None:
+    """An HTTP date in unix seconds; it is always in GMT, whether it says so or not."""
+    try:
+        return parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def pooled_session(*, verify: bool | str = True, pool: int = 4) -> requests.Session:

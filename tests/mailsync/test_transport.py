@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
-import math
+import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -16,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from mailsync import transport
 from mailsync.errors import TransientError
-from mailsync.transport import Answer, Transport
+from mailsync.transport import LONGEST_RETRY_AFTER, Answer, Transport
 from sandbox.faults import Answer as Say
 from sandbox.faults import Delay, DropAfter, DropBefore, Fault, Faults, Hold
 from sandbox.servers import ABORT, Certificate, Server
@@ -260,10 +263,40 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(echo: Echo, tmp_path: 
         ({"retry-after": " 2.5 "}, 2.5),
         ({"Retry-After": ""}, None),
         ({"Retry-After": "soon"}, None),
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
-        ({"Retry-After": "-1"}, -1.0),
-        ({"Retry-After": "1e999"}, math.inf),
+        ({"Retry-After": "-1"}, 0.0),
+        ({"Retry-After": "1e999"}, LONGEST_RETRY_AFTER),
+        ({"Retry-After": "nan"}, None),
     ],
 )
 def test_retry_after_in_seconds(given: dict[str, str], seconds: float | None) -> None:
     assert Answer(429, CaseInsensitiveDict(given), b"").retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("named", "seconds"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 90.0),
+        ("Wednesday, 21-Oct-26 07:28:00 GMT", 90.0),
+        ("Wed Oct 21 07:28:00 2026", 90.0),
+        ("Wed, 21 Oct 2026 07:26:00 GMT", 0.0),
+        ("Sat, 01 Jan 2050 00:00:00 GMT", LONGEST_RETRY_AFTER),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("21 Oct", None),
+    ],
+)
+def test_retry_after_as_a_date_counts_by_the_clock_of_who_named_it(named: str, seconds: float | None) -> None:
+    headers = {"Retry-After": named, "Date": "Wed, 21 Oct 2026 07:26:30 GMT"}
+    assert Answer(503, CaseInsensitiveDict(headers), b"").retry_after == seconds
+
+
+def test_or_by_ours_where_it_does_not_tell_its_time() -> None:
+    headers = CaseInsensitiveDict({"Retry-After": formatdate(time.time() + 600, usegmt=True)})
+    named = Answer(503, headers, b"").retry_after
+    assert named is not None
+    assert 590 < named <= 600
+
+
+@given(st.text(max_size=40) | st.from_regex(r"\A[A-Z][a-z]{2},? [0-9]{1,5} [A-Za-z]{3} [0-9:+. -]{1,20}\Z"))
+def test_whatever_retry_after_says_is_a_time_to_wait_or_nothing(named: str) -> None:
+    waits = Answer(503, {"Retry-After": named, "Date": named}, b"").retry_after
+    assert waits is None or 0 <= waits <= LONGEST_RETRY_AFTER

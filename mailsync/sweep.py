@@ -19,6 +19,7 @@ from mailsync.storage.journal import Entry, Journal, Known, hash_of
 from mailsync.storage.mailboxes import VALID, Lease, Mailbox, Mailboxes
 from mailsync.telemetry import emit
 from mailsync.windows import Window, first_window_start, narrowed, next_window
+from mapping.message import folder_ids
 
 LEASE = 420
 """Seconds a sweep may hold its mailbox: longer than its time budget, shorter than the function's ten minutes."""
@@ -267,7 +268,8 @@ def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: b
     if entry is None or entry.kind is Kind.GONE:
         return True
     if entry.kind is Kind.SKIPPED:
-        return set(_folders(listed)) != set(entry.folders)
+        folders = folder_ids(listed.folders)
+        return folders is not None and set(folders) != set(entry.folders or ())
     if entry.kind is Kind.QUEUED and again:
         return True
     if entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
@@ -283,7 +285,7 @@ def _queued(grant: str, listed: Listed, now: int) -> Entry:
         noted=now,
         first_seen=now,
         date=int(listed.date) if listed.date is not None else None,
-        folders=_folders(listed),
+        folders=folder_ids(listed.folders),
         source="sweep",
     )
 
@@ -291,10 +293,6 @@ def _queued(grant: str, listed: Listed, now: int) -> Entry:
 def _message_item(grant: str, listed: Listed, now: int) -> Item:
     date = int(listed.date) if listed.date is not None else None
     return MessageItem(grant=grant, message=listed.id, source="sweep", first_seen=now, date=date)
-
-
-def _folders(listed: Listed) -> tuple[str, ...]:
-    return tuple(folder for folder in listed.folders or () if folder)
 
 
 def _continued(item: SweepItem, listing: _Listing, now: int) -> SweepItem:

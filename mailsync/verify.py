@@ -27,6 +27,7 @@ from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.windows import first_window_start
 from mapping.direction import Copy
 from mapping.identity import canonical_message_id
+from mapping.message import folder_ids
 
 Watch = Callable[[int, int, int], None]
 """Told how far it is: mailboxes done, mailboxes in all, messages seen so far."""
@@ -327,8 +328,8 @@ class Verifier:
             entry = entries.get(message)
             if entry is None or entry.kind is not Kind.SKIPPED or entry.reason not in FOLDER_RULES:
                 continue
-            folders = tuple(folder for folder in one.folders or () if folder)
-            if set(folders) == set(entry.folders):
+            folders = folder_ids(one.folders)
+            if folders is None or set(folders) == set(entry.folders or ()):
                 continue
             attributes = self._patience(partial(self._connected.attributes, grant, folders))
             if not Copy(mailbox="", attributes=attributes).lies_in(*OUT_OF_PLACE):

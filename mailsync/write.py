@@ -25,7 +25,7 @@ from mapping.guard import as_another_mail, guard_of
 from mapping.identity import Identity, activityid_of, ancestors, identity_of
 from mapping.mapper import map_message
 from mapping.matches import Organisation
-from mapping.message import Message
+from mapping.message import Message, folder_ids
 from mapping.parties import people_of
 from mapping.regarding import Parent, inherits_regarding
 from mapping.tracking import Skip, TrackingRules, judge_copy, judge_people
@@ -144,7 +144,7 @@ class EmailWriter:
         mailbox = self._connected.mailbox(item.grant)
         message = self._connected.message(item.grant, item.message)
         address = normalise(mailbox.email) or ""
-        folders = [folder for folder in message.folders or () if folder]
+        folders = folder_ids(message.folders) or ()
         identity = identity_of(message, address)
         if known is not None and known.activityid:
             # an earlier attempt may have written under this id: it holds, whatever the headers say today
@@ -335,7 +335,7 @@ class EmailWriter:
             noted=int(self._clock()),
             first_seen=item.first_seen,
             date=int(date) if date is not None else None,
-            folders=tuple(folder for folder in facts.message.folders or () if folder),
+            folders=folder_ids(facts.message.folders),
             source=item.source,
             notification=item.notification,
             attempt=item.attempt,

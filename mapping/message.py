@@ -5,7 +5,7 @@ It says what Nylas said and decides nothing; what the fields mean for an email i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -34,6 +34,11 @@ class Attachment(Struct, frozen=True):
     is_inline: bool | None = None
     content_id: str | None = None
     content_disposition: str | None = None
+
+
+def folder_ids(folders: Iterable[str | None] | None) -> tuple[str, ...] | None:
+    """The folders that are named; None where nothing is said of them, which is not the same as none."""
+    return tuple(folder for folder in folders if folder) if folders is not None else None
 
 
 class Message(Struct, frozen=True, rename={"from_": "from"}):

@@ -82,7 +82,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "noted": moment(entry.noted),
         "until": moment(entry.until) if entry.until is not None else None,
         "policy": entry.policy,
-        "folders": list(entry.folders),
+        "folders": list(entry.folders or ()),
         "activityid": entry.activityid,
     }
 

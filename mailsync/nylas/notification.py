@@ -50,7 +50,7 @@ class Notification:
     grant: str = ""
     message: str = ""
     date: int | None = None
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] | None = None
     reauthenticated: bool = False
 
     @property
@@ -137,10 +137,12 @@ def notification_of(body: bytes) -> Notification:
     )
 
 
-def _folders(value: object) -> tuple[str, ...]:
+def _folders(value: object) -> tuple[str, ...] | None:
     """The ids of a message's folders; left out when they would not fit the queue's 48 KiB beside the rest."""
-    found = tuple(folder for folder in value if isinstance(folder, str)) if isinstance(value, list) else ()
-    return found if len(msgspec.json.encode(found)) <= LONGEST_FOLDERS else ()
+    if not isinstance(value, list):
+        return None
+    found = tuple(folder for folder in value if isinstance(folder, str))
+    return found if len(msgspec.json.encode(found)) <= LONGEST_FOLDERS else None
 
 
 def _id(value: object) -> str | None:

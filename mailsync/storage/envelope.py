@@ -25,7 +25,7 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     source: str
     first_seen: int
     date: int | None = None
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] | None = None
     notification: str | None = None
     attempt: int = 0
     misses: int = 0

@@ -54,7 +54,8 @@ class Entry:
     reason: str = ""
     activityid: str | None = None
     date: int | None = None
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] | None = None
+    """Where the mailbox holds it; None where nobody said."""
     policy: str = ""
     source: str = ""
     notification: str | None = None
@@ -71,7 +72,7 @@ class Known:
     kind: Kind
     noted: int
     until: int | None
-    folders: tuple[str, ...]
+    folders: tuple[str, ...] | None
 
 
 class Journal:
@@ -199,7 +200,7 @@ def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
         "kind": entry.kind.value,
         "noted": str(entry.noted),
         "until": str(entry.until) if entry.until is not None else "",
-        "folders": as_words(entry.folders),
+        "folders": as_words(entry.folders) if entry.folders is not None else "",
         "reason": entry.reason,
         "activityid": entry.activityid or "",
         "date": str(entry.date) if entry.date is not None else "",
@@ -250,7 +251,7 @@ def _carried(entry: Entry, previous: Entry | None) -> Entry:
         first_seen=min(entry.first_seen, previous.first_seen),
         activityid=entry.activityid or previous.activityid,
         date=entry.date if entry.date is not None else previous.date,
-        folders=entry.folders or previous.folders,
+        folders=entry.folders if entry.folders is not None else previous.folders,
         notification=entry.notification or previous.notification,
         policy=entry.policy or previous.policy,
     )
@@ -266,7 +267,7 @@ def _entry(row: Row) -> Entry:
         reason=row["reason"],
         activityid=row["activityid"] or None,
         date=number(row, "date"),
-        folders=words(row, "folders"),
+        folders=words(row, "folders") if row["folders"] else None,
         policy=row["policy"],
         source=row["source"],
         notification=row["notification"] or None,
@@ -282,7 +283,7 @@ def _known(row: Row) -> Known:
         kind=Kind(row["kind"]),
         noted=number(row, "noted") or 0,
         until=number(row, "until"),
-        folders=words(row, "folders"),
+        folders=words(row, "folders") if row["folders"] else None,
     )
 
 

@@ -208,10 +208,26 @@ def test_a_skipped_message_that_lies_elsewhere_now_is_decided_anew(watch: Watch,
     assert watch.found == [message]
     entry = watch.journal.get(watch.grant, message)
     assert entry is not None
-    assert (entry.kind, set(entry.folders)) == (
+    assert (entry.kind, set(entry.folders or ())) == (
         Kind.QUEUED,
         set(watch.nylas.stand_in._box(watch.grant).messages[message].folders),
     )
+
+
+@pytest.mark.parametrize(("shown", "found"), [(b', "folders": []', True), (b', "folders": null', False), (b"", False)])
+def test_to_lie_nowhere_is_to_have_moved_and_not_to_be_told_where_is_not(
+    watch: Watch, shown: bytes, found: bool
+) -> None:
+    """Gmail's archive is no label. What was skipped again is not enqueued with each sweep."""
+    message = watch.lay(30, "junk")
+    watch.note(message, Kind.SKIPPED, ago=60, reason="junk")
+    page = b'{"data": [{"id": "%s", "date": %d%s}]}' % (message.encode(), NOW - 30, shown)
+    watch.nylas.faults.add(Fault(Answer(200, {}, page), path="/messages"))
+    watch.sweep()
+    assert watch.found == ([message] if found else [])
+    watch.note(message, Kind.SKIPPED, folders=() if found else None, reason="internal_only")
+    watch.sweep()
+    assert watch.found == ([message] if found else [])
 
 
 def test_a_message_without_a_date_is_enqueued_once(watch: Watch) -> None:

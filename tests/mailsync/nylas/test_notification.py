@@ -66,21 +66,22 @@ def test_suffixes_in_any_number_leave_the_family(family: str, suffix: str) -> No
     ("about", "date", "folders"),
     [
         pytest.param(without(about_message(), "body"), DATE, tuple(FOLDERS), id="truncated: no body"),
-        pytest.param({"id": MESSAGE, "grant_id": GRANT}, None, (), id="transformed: ids only"),
-        pytest.param(about_message(date=None, folders=None), None, (), id="nulls"),
+        pytest.param({"id": MESSAGE, "grant_id": GRANT}, None, None, id="transformed: ids only"),
+        pytest.param(about_message(date=None, folders=None), None, None, id="nulls"),
         pytest.param(about_message(date=float(DATE) + 0.5), DATE, tuple(FOLDERS), id="date with a fraction"),
         pytest.param(about_message(date=str(DATE)), None, tuple(FOLDERS), id="date as text"),
         pytest.param(about_message(date=True), None, tuple(FOLDERS), id="date as truth"),
         pytest.param(about_message(date=10**30), None, tuple(FOLDERS), id="date beyond all time"),
         pytest.param(about_message(date=-5), -5, tuple(FOLDERS), id="date before 1970"),
-        pytest.param(about_message(folders="INBOX"), DATE, (), id="folders as text"),
+        pytest.param(about_message(folders="INBOX"), DATE, None, id="folders as text"),
+        pytest.param(about_message(folders=[]), DATE, (), id="in no folder"),
         pytest.param(about_message(folders=[None, "a", 3, {}]), DATE, ("a",), id="folders of all kinds"),
-        pytest.param(about_message(folders=["x" * LONGEST_FOLDERS, "y"]), DATE, (), id="folders beyond any queue"),
+        pytest.param(about_message(folders=["x" * LONGEST_FOLDERS, "y"]), DATE, None, id="folders beyond any queue"),
         pytest.param(about_message(subject=17, to="?", attachments={}), DATE, tuple(FOLDERS), id="what we don't use"),
     ],
 )
 def test_only_the_ids_are_needed_and_the_rest_may_be_anything(
-    about: dict[str, Any], date: int | None, folders: tuple[str, ...]
+    about: dict[str, Any], date: int | None, folders: tuple[str, ...] | None
 ) -> None:
     got = notification_of(written(envelope("message.created", about)))
     assert (got.grant, got.message, got.date, got.folders) == (GRANT, MESSAGE, date, folders)

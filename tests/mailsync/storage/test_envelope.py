@@ -33,7 +33,7 @@ shapes = {
     "first_seen": moments,
     "date": st.none() | moments,
     "at": st.none() | moments,
-    "folders": st.lists(texts, max_size=4).map(tuple),
+    "folders": st.none() | st.lists(texts, max_size=4).map(tuple),
     "after": st.none() | moments,
     "before": st.none() | moments,
     "notification": st.none() | texts,

@@ -87,9 +87,11 @@ def test_any_id_has_a_record(journal: Journal, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "folders", [(), ("INBOX",), ("f" * 1000,) * 20, ('a"b\\c', "日本")], ids=["none", "one", "long", "odd"]
+    "folders",
+    [None, (), ("INBOX",), ("f" * 1000,) * 20, ('a"b\\c', "日本")],
+    ids=["unknown", "none", "one", "long", "odd"],
 )
-def test_folders_read_back(journal: Journal, folders: tuple[str, ...]) -> None:
+def test_folders_read_back(journal: Journal, folders: tuple[str, ...] | None) -> None:
     grant = new_id()
     journal.put(entry(grant, folders=folders, date=NOW), None)
     found = journal.get(grant, "m")
@@ -254,6 +256,12 @@ def test_a_note_keeps_what_it_does_not_know_better(journal: Journal) -> None:
     assert (stands.kind, stands.reason, stands.until) == (Kind.DEFERRED, "throttled", NOW + 5)
     later = journal.put(entry(grant, kind=Kind.WRITTEN, folders=("Label_1",), activityid="other"), stands)
     assert (later.folders, later.activityid, later.until, later.reason) == (("Label_1",), "other", None, "")
+
+
+def test_a_message_that_lies_in_no_folder_any_more_is_noted_so(journal: Journal) -> None:
+    """Gmail's archive is no label: to be nowhere is known of a message, too."""
+    first = journal.put(entry(grant := new_id(), kind=Kind.SKIPPED, folders=("SPAM",)), None)
+    assert journal.put(entry(grant, kind=Kind.SKIPPED, folders=()), first).folders == ()
 
 
 # windows

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
+from mailsync.errors import Scope, TransientError
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
@@ -25,6 +26,8 @@ LEASE = 420
 """Seconds a sweep may hold its mailbox: longer than its time budget, shorter than the function's ten minutes."""
 BUDGET = 240.0
 """Seconds after which a sweep leaves the rest of its window to the next item."""
+TURN = 60.0
+"""Seconds after which a span that was asked for tries again, while another sweep holds its mailbox."""
 WAITING_LIFE = 900
 """Seconds that a queued or deferred message is left alone before a sweep enqueues it again."""
 RESTARTS = 3
@@ -110,6 +113,13 @@ class MailboxSweeper:
             emit("grant_recorded", grant=item.grant, what="connected")
         lease = self._mailboxes.lease(item.grant, now=now, seconds=LEASE)
         if lease is None:
+            if item.after is not None:
+                raise TransientError(
+                    "another sweep of this mailbox is at work; the span that was asked for comes after it",
+                    reason="mailbox_swept",
+                    scope=Scope.MAILBOX,
+                    retry_after=TURN,
+                )
             emit("sweep_dropped", grant=item.grant, source=item.source)
             return
         listing: _Listing | None = None
@@ -206,7 +216,7 @@ class MailboxSweeper:
         )
         if now - (mailbox.swept_wide or floor) < WIDE_EVERY:
             return window
-        return replace(window, after=max(floor - 1, min(window.after, now - WIDE_SPAN)), is_wide=True)
+        return replace(window, after=max(floor - 1, min(window.after, window.proves - WIDE_SPAN)), is_wide=True)
 
     def _list(self, grant: str, listing: _Listing, floor: int, *, again: bool) -> bool:
         """Enqueue what the window holds and the journal doesn't know; False when the time budget was spent before.

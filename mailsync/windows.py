@@ -18,7 +18,7 @@ DAY = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span to list: from `after` to `before`; when it is done the watermark stands at `proves`."""
+    """A span to list: from `after` to `before`; when it is done the watermark stands at `proves`, if not 0."""
 
     after: int
     before: int

@@ -18,8 +18,18 @@ from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import PARTITION, Mailbox, Mailboxes
 from mailsync.storage.tables import Table
-from mailsync.sweep import BUDGET, EWS_PAUSE, LEASE, WAITING_LIFE, WIDE_EVERY, WIDE_SPAN, MailboxSweeper, sweep_missed
-from mailsync.windows import DAY, Window
+from mailsync.sweep import (
+    BUDGET,
+    EWS_PAUSE,
+    LEASE,
+    TURN,
+    WAITING_LIFE,
+    WIDE_EVERY,
+    WIDE_SPAN,
+    MailboxSweeper,
+    sweep_missed,
+)
+from mailsync.windows import DAY, Window, cut
 from sandbox.faults import Answer, Fault
 from tests.mailsync.parts import API_KEY, NOW, OWN_DOMAIN, Clock, NylasServed, Sent, mail, new_address, new_id
 
@@ -73,6 +83,30 @@ class Watch:
         given = {"date": stored.date, "folders": tuple(stored.folders), "noted": now - ago, "first_seen": now - ago}
         entry = Entry(grant=self.grant, message=message, kind=kind, **{**given, **more})
         return self.journal.put(entry, self.journal.get(self.grant, message))
+
+    def stand_at(self, watermark: int) -> None:
+        """A mailbox connected long ago and swept until then, widely."""
+        self.since = watermark - 30 * DAY
+        self.address = new_address()
+        self.connect()
+        self.mailboxes.note_listed(Mailbox(grant=self.grant, email=self.address))
+        lease = self.mailboxes.lease(self.grant, now=watermark, seconds=LEASE)
+        assert lease is not None
+        assert self.mailboxes.advance(lease, watermark=watermark, now=watermark, wide=True)
+
+    def carry_on(self) -> None:
+        """A sweep that spends its budget with each message it sends, and all that carry it on."""
+
+        def slowly(_: object) -> None:
+            self.clock.now += BUDGET + 1
+
+        self.sent.then = slowly
+        items = [SweepItem(grant=self.grant, source="timer", first_seen=NOW)]
+        while items:
+            self.sweep(items.pop())
+            items = [one for one in self.sent.items if isinstance(one, SweepItem) and self.mailbox.left is not None]
+            self.sent.items[:] = [one for one in self.sent.items if isinstance(one, MessageItem)]
+        self.sent.then = None
 
     @property
     def found(self) -> list[str]:
@@ -345,13 +379,7 @@ def test_windows_overlap_and_then_go_on_from_the_watermark(watch: Watch) -> None
 
 def test_now_and_then_a_window_reaches_days_back(watch: Watch) -> None:
     """Mail can be dated days before it arrives."""
-    watch.since = NOW - 30 * DAY
-    watch.address = new_address()
-    watch.connect()
-    watch.mailboxes.note_listed(Mailbox(grant=watch.grant, email=watch.address))
-    lease = watch.mailboxes.lease(watch.grant, now=NOW, seconds=LEASE)
-    assert lease is not None
-    watch.mailboxes.advance(lease, watermark=NOW, now=NOW, wide=True)
+    watch.stand_at(NOW)
     old, older = watch.lay(WIDE_SPAN - DAY), watch.lay(WIDE_SPAN + DAY)
     watch.clock.now = NOW + WIDE_EVERY - 1
     watch.sweep()
@@ -361,6 +389,47 @@ def test_now_and_then_a_window_reaches_days_back(watch: Watch) -> None:
     assert watch.found == [old]
     assert older not in watch.found
     assert watch.mailbox.swept_wide == NOW + WIDE_EVERY
+
+
+def test_it_reaches_back_from_what_was_proven_however_long_ago_that_is(watch: Watch) -> None:
+    """While a grant is expired, mail comes in that is dated before its expiry, and no webhook tells of it."""
+    watch.stand_at(NOW)
+    watch.clock.now = NOW + 10 * DAY
+    late = watch.lay(11 * DAY)
+    watch.sweep()
+    assert watch.found == [late]
+
+
+def test_a_window_that_is_carried_on_is_noted_for_what_it_was_begun_as(watch: Watch) -> None:
+    """Begun before a wide one was due, it is none when it ends later."""
+    watch.stand_at(NOW)
+    watch.page_size = 1
+    watch.clock.now = NOW + WIDE_EVERY - 1
+    for hours in range(1, 5):
+        watch.lay(hours * 3600)
+    dated_days_ago = watch.lay(WIDE_SPAN - DAY)
+    watch.carry_on()
+    assert dated_days_ago not in watch.found
+    assert watch.mailbox.swept_wide == NOW
+    watch.carry_on()
+    assert dated_days_ago in watch.found
+    assert (watch.mailbox.swept_wide or 0) > NOW + WIDE_EVERY
+
+
+def test_a_span_that_a_person_asked_for_leaves_the_mailboxs_own_sweep_where_it_was(watch: Watch) -> None:
+    watch.stand_at(NOW)
+    watch.clock.now = NOW + WIDE_EVERY
+    message, noted = watch.lay(2 * DAY), watch.lay(30)
+    watch.note(noted, Kind.QUEUED)
+    assert watch.mailboxes.lease(watch.grant, now=int(watch.clock()), seconds=LEASE) is not None
+    watch.clock.now += LEASE  # the mailbox's own sweep died before it had sent what it had noted
+    (window,) = cut(NOW - 2 * DAY, NOW - DAY)
+    watch.sweep(source="command", after=window.after, before=window.before)
+    assert (watch.mailbox.watermark, watch.mailbox.swept, watch.mailbox.swept_wide) == (NOW, NOW, NOW)
+    assert [type(item) for item in watch.sent.items] == [MessageItem]
+    assert watch.found == [message]
+    watch.sweep()
+    assert noted in watch.found
 
 
 # a cursor that fails
@@ -465,6 +534,16 @@ def test_of_two_sweeps_at_once_one_drops(watch: Watch) -> None:
     assert costs == [{}]
     assert len(watch.found) == 1
     assert watch.mailbox.watermark == NOW
+
+
+def test_a_span_that_a_person_asked_for_waits_for_its_turn(watch: Watch) -> None:
+    """Nobody else would sweep it."""
+    watch.sweep()
+    assert watch.mailboxes.lease(watch.grant, now=NOW, seconds=LEASE) is not None
+    (window,) = cut(NOW - 1000, NOW)
+    with pytest.raises(TransientError) as error:
+        watch.sweep(source="command", after=window.after, before=window.before)
+    assert (error.value.reason, error.value.retry_after) == ("mailbox_swept", TURN)
 
 
 def test_a_sweep_that_died_keeps_its_mailbox_for_minutes_only(watch: Watch) -> None:

@@ -193,29 +193,28 @@ class EmailWriter:
         if seen is not None:
             return self._seen_before(email, guard, seen, resolved)
         if sightings:
-            return self._another_mail(email, guard, facts)
+            return self._another_mail(email, guard, resolved, facts)
         if resolved.existing is not None:
             standing = self._emails.read(resolved.existing.activityid)
             if standing is not None:
-                return self._met(email, guard, standing, facts)
+                return self._met(email, guard, standing, resolved, facts)
         put = self._emails.put(email, people=facts.people)
         if put.put is Put.CREATED:
-            detail = self._hung(email, ancestors(facts.message)[: resolved.parent_depth], facts)
+            detail = self._hung(email, resolved, facts)
             return _Placed(Kind.WRITTEN, email.regarding.rule, email.activityid, put.activityid, guard, detail)
         standing = self._emails.read(put.activityid)
         if standing is None:
             return _Placed(Kind.REMOVED, "removed_meanwhile", email.activityid, put.activityid, guard)
-        return self._met(email, guard, standing, facts)
+        return self._met(email, guard, standing, resolved, facts)
 
-    def _met(self, email: EmailActivity, guard: str, standing: Standing, facts: _Facts) -> _Placed:
+    def _met(self, email: EmailActivity, guard: str, standing: Standing, resolved: Resolved, facts: _Facts) -> _Placed:
         """An email nobody of us has seen stands under our id or our Message-ID."""
         if standing.guard != guard and not facts.identity.synthetic:
-            return self._another_mail(email, guard, facts)
+            return self._another_mail(email, guard, resolved, facts)
         placed = self._taken_over(email, guard, standing.activityid, is_completed=standing.is_completed)
-        if placed.kind is Kind.ADOPTED or standing.parent is not None:
+        if placed.kind is Kind.ADOPTED:
             return placed
-        # an attempt that died after its write may have left it hanging from nothing
-        return replace(placed, detail=self._hung(email, ancestors(facts.message), facts))
+        return replace(placed, detail=self._hung_anew(email, standing, resolved, facts))
 
     def _seen_before(self, email: EmailActivity, guard: str, seen: Sighting, resolved: Resolved) -> _Placed:
         """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
@@ -235,16 +234,21 @@ class EmailWriter:
             self._emails.finish(stands, email.completion())
         return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, guard)
 
-    def _another_mail(self, email: EmailActivity, guard: str, facts: _Facts) -> _Placed:
+    def _another_mail(self, email: EmailActivity, guard: str, resolved: Resolved, facts: _Facts) -> _Placed:
         """The Message-ID is taken by a different mail: this one is written under an id of its own."""
         other = as_another_mail(email, guard)
         seen = next(iter(self._sightings.of(str(other.activityid))), None)
         if seen is not None:
             return self._seen_before(other, guard, seen, Resolved(None, None, {}, 0))
         put = self._emails.put(other, people=facts.people)
-        detail = self._hung(other, ancestors(facts.message), facts) if other.parent is None else ""
-        kind = Kind.WRITTEN if put.put is Put.CREATED else Kind.ALREADY_THERE
-        return _Placed(kind, REUSED, other.activityid, put.activityid, guard, detail)
+        if put.put is Put.CREATED:
+            detail = self._hung(other, resolved, facts)
+            return _Placed(Kind.WRITTEN, REUSED, other.activityid, put.activityid, guard, detail)
+        standing = self._emails.read(put.activityid)
+        if standing is None:
+            return _Placed(Kind.REMOVED, "removed_meanwhile", other.activityid, put.activityid, guard)
+        detail = self._hung_anew(other, standing, resolved, facts)
+        return _Placed(Kind.ALREADY_THERE, REUSED, other.activityid, put.activityid, guard, detail)
 
     def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
         final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands, detail=placed.detail)
@@ -255,8 +259,20 @@ class EmailWriter:
         self._journal.put(final, known)
         return Outcome(placed.kind, placed.reason, placed.stands)
 
-    def _hung(self, email: EmailActivity, missing: Sequence[str], facts: _Facts) -> str:
-        """A reply is written before its nearest ancestors: it registers with them, then looks for them once more.
+    def _hung(self, email: EmailActivity, resolved: Resolved, facts: _Facts) -> str:
+        """A reply was written just now, and its nearest ancestors were not there before."""
+        missing = ancestors(facts.message)[: resolved.parent_depth]
+        return self._awaiting(email, missing, frozenset((email.parent,)) if email.parent else frozenset(), facts)
+
+    def _hung_anew(self, email: EmailActivity, standing: Standing, resolved: Resolved, facts: _Facts) -> str:
+        """An attempt that died after its write may have left the reply hanging from a farther mail, or from nothing."""
+        chain = ancestors(facts.message)
+        hangs_well = resolved.parent is not None and standing.parent == resolved.parent.activityid
+        missing = chain[: resolved.parent_depth] if hangs_well else chain
+        return self._awaiting(email, missing, frozenset(str(activityid_of(one)) for one in chain), facts)
+
+    def _awaiting(self, email: EmailActivity, missing: Sequence[str], farther: frozenset[str], facts: _Facts) -> str:
+        """Register a reply with these ancestors, then look for them once more.
 
         A parent is written first and then reads who registered, so one of the two always sees the other.
         """
@@ -267,7 +283,6 @@ class EmailWriter:
         parent = self._emails.parent(missing)
         if parent is None:
             return ""
-        farther = frozenset((email.parent,)) if email.parent is not None else frozenset()
         link = self._linked(child, parent, farther, facts.organisation)
         return link.value if link in _TELLING else ""
 

@@ -7,7 +7,7 @@ repeated: the email's id is the caller's, and a second create is answered 412.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote
@@ -208,7 +208,7 @@ class Emails:
         child: str,
         parent: Parent,
         *,
-        instead_of: Collection[str],
+        instead_of: Set[str],
         with_regarding: Callable[[Standing], bool],
     ) -> Link:
         """Make an email the child of one that arrived after it; regarding only where it has none.
@@ -221,7 +221,7 @@ class Emails:
             standing = self.read(child)
             if standing is None:
                 return Link.GONE
-            if standing.parent is not None and standing.parent not in instead_of:
+            if standing.parent is not None and standing.parent not in instead_of - {parent.activityid}:
                 return Link.NOT_NEEDED
             answer = self._send_link(standing, parent, with_regarding=with_regarding)
             if is_done(answer):

@@ -107,12 +107,19 @@ def test_a_parent_takes_its_reply_wherever_the_workers_of_both_meet(town: Town) 
         assert town.email(child)["_parentactivityid_value"] == town.email(parent)["activityid"], moment
 
 
+@pytest.mark.parametrize("grandparent", [False, True], ids=["alone", "from its grandparent"])
 @pytest.mark.parametrize("dying", ["parent", "reply"])
-def test_a_reply_before_its_parent_hangs_from_it_wherever_a_worker_dies(town: Town, dying: str) -> None:
+def test_a_reply_before_its_parent_hangs_from_it_wherever_a_worker_dies(
+    town: Town, dying: str, grandparent: bool
+) -> None:
+    """Though it hung from a mail farther up meanwhile, where that one stood."""
     grant, ida = town.mailbox()
     for moment in count(1):
         noor = town.contact()
-        parent = town.mail(noor, ida)
+        first = town.mail(noor, ida)
+        if grandparent:
+            town.does(town.lay(grant, first))(town.app)
+        parent = town.reply(first, ida, noor)
         child = town.reply(parent, noor, ida)
         one, two = town.lay(grant, parent), town.lay(grant, child)
         if dying == "parent":

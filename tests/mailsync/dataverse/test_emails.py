@@ -586,7 +586,8 @@ def lenient() -> Iterator[DataverseServed]:
 def test_a_late_parent_is_linked_with_the_state_as_it_is(lenient: DataverseServed, with_regarding: bool) -> None:
     book, child, parent = linked(lenient)
     assert (
-        book.link(str(child.activityid), parent, instead_of=(), with_regarding=lambda _: with_regarding) is Link.LINKED
+        book.link(str(child.activityid), parent, instead_of=frozenset(), with_regarding=lambda _: with_regarding)
+        is Link.LINKED
     )
     stands = row(lenient, child.activityid)
     assert (stands["_parentactivityid_value"], stands["_correlatedactivityid_value"]) == (parent.activityid,) * 2
@@ -599,10 +600,15 @@ def test_a_link_is_made_once_and_never_over_a_persons_choice(lenient: DataverseS
     book, child, parent = linked(lenient)
     account = lenient.stand_in.add("account", name="Chosen by hand")
     lenient.stand_in.update("email", child.activityid, regardingobjectid=("account", account))
-    assert book.link(str(child.activityid), parent, instead_of=(), with_regarding=lambda _: True) is Link.LINKED
+    assert (
+        book.link(str(child.activityid), parent, instead_of=frozenset(), with_regarding=lambda _: True) is Link.LINKED
+    )
     assert row(lenient, child.activityid)["_regardingobjectid_value"] == account
-    assert book.link(str(child.activityid), parent, instead_of=(), with_regarding=lambda _: True) is Link.NOT_NEEDED
-    assert book.link(str(uuid.uuid4()), parent, instead_of=(), with_regarding=lambda _: True) is Link.GONE
+    assert (
+        book.link(str(child.activityid), parent, instead_of=frozenset(), with_regarding=lambda _: True)
+        is Link.NOT_NEEDED
+    )
+    assert book.link(str(uuid.uuid4()), parent, instead_of=frozenset(), with_regarding=lambda _: True) is Link.GONE
 
 
 def test_a_child_that_was_changed_meanwhile_is_left_alone(lenient: DataverseServed) -> None:
@@ -612,7 +618,7 @@ def test_a_child_that_was_changed_meanwhile_is_left_alone(lenient: DataverseServ
         lenient.stand_in.update("email", child.activityid, subject="Changed by hand")
         return True
 
-    assert book.link(str(child.activityid), parent, instead_of=(), with_regarding=change) is Link.REFUSED
+    assert book.link(str(child.activityid), parent, instead_of=frozenset(), with_regarding=change) is Link.REFUSED
     assert row(lenient, child.activityid)["_parentactivityid_value"] is None
 
 
@@ -620,4 +626,4 @@ def test_trouble_while_linking_is_trouble(lenient: DataverseServed) -> None:
     book, child, parent = linked(lenient)
     lenient.faults.add(Fault(Answer(429, {"retry-after": "3"}), method="PATCH"))
     with pytest.raises(ThrottledError):
-        book.link(str(child.activityid), parent, instead_of=(), with_regarding=lambda _: True)
+        book.link(str(child.activityid), parent, instead_of=frozenset(), with_regarding=lambda _: True)

@@ -20,6 +20,8 @@ from mailsync.transport import Answer
 
 ROW_MISSING = "0x80040217"
 """Object does not exist: a record named in a bind, or the row itself, is gone."""
+COLUMN_AT_FAULT = frozenset({"0x80044331", "0x80048d19"})
+"""A text too long for its column; a property the table doesn't have. The message names the column in single quotes."""
 SERVICE_PROTECTION = frozenset({"0x80072321", "0x80072322", "0x80072326"})
 """Execution time, number of requests, concurrent requests (Microsoft's page on API limits, read 2026-11)."""
 SQL_TROUBLE = frozenset({"0x80044151", "0x80044150"})

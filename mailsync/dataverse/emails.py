@@ -16,10 +16,10 @@ import msgspec
 
 from mailsync.dataverse import batch, odata
 from mailsync.dataverse.address_book import AddressBook
-from mailsync.dataverse.answers import ROW_MISSING, complaint_of, evidence_of, failure_of, is_done
+from mailsync.dataverse.answers import COLUMN_AT_FAULT, ROW_MISSING, complaint_of, evidence_of, failure_of, is_done
 from mailsync.dataverse.rows import EmailRow, PartyRow, StandingRow, ThreadRow, row_of, rows_of
 from mailsync.dataverse.web_api import WebApi, request
-from mailsync.errors import MailSyncError, MessageError, Scope, TransientError
+from mailsync.errors import ConfigurationError, MailSyncError, MessageError, Scope, TransientError
 from mailsync.transport import Answer
 from mapping.email_activity import EmailActivity, parent_binds, regarding_bind
 from mapping.guard import guard_of_row
@@ -167,7 +167,7 @@ class Emails:
             return self._found(email)
         if is_done(answer):
             return Written(Put.CREATED, activityid)
-        raise self._refusal(people, answer)
+        raise self._refusal(email, people, answer)
 
     def read(self, activityid: str) -> Standing | None:
         """An email as it stands, or None when it isn't there; one round trip."""
@@ -332,8 +332,11 @@ class Emails:
         answer = self._api.send("GET", _messageid_query(spelled))
         return _preferred(rows_of(answer, EmailRow), own=None)
 
-    def _refusal(self, people: Sequence[str], answer: Answer) -> MailSyncError:
-        if complaint_of(answer).code != ROW_MISSING:
+    def _refusal(self, email: EmailActivity, people: Sequence[str], answer: Answer) -> MailSyncError:
+        complaint = complaint_of(answer)
+        if complaint.code in COLUMN_AT_FAULT and f"'{email.nylas_id_column}'" in complaint.message:
+            return _column_unfit(answer)
+        if complaint.code != ROW_MISSING:
             return failure_of(answer)
         # A record in a bind is gone: what we remembered of these people is out of date. Ask anew.
         self._address_book.forget(people)
@@ -343,6 +346,16 @@ class Emails:
             scope=Scope.MESSAGE,
             evidence=evidence_of(answer),
         )
+
+
+def _column_unfit(answer: Answer) -> ConfigurationError:
+    return ConfigurationError(
+        "Dataverse refuses the column in DATAVERSE_NYLAS_ID_COLUMN; check that emails have it and that it holds 300 "
+        "characters",
+        reason="nylas_id_column",
+        scope=Scope.ORGANISATION,
+        evidence=evidence_of(answer),
+    )
 
 
 _JUDGED_ALIKE = frozenset({401, 403, 408, 412, 413, 429})

@@ -507,14 +507,17 @@ def test_the_first_attempts_id_holds_though_the_headers_read_otherwise_later(des
     assert desk.dataverse.stand_in.count("email") == 1
 
 
-def test_a_row_that_dataverse_refuses_is_the_messages_own_fault(desk: Desk, carl: tuple[str, str]) -> None:
-    desk.nylas_id_column = "contoso_never_made"
-    grant, ann = desk.connect()
-    work = desk.lay(grant, mail(carl[0], ann))
-    with pytest.raises(MessageError) as error:
-        desk.writer.write(work)
-    assert error.value.evidence.vendor == "dataverse"
-    assert desk.dataverse.stand_in.count("email") == 0
+def test_a_row_that_dataverse_refuses_is_the_messages_own_fault(
+    account: StorageAccount, nylas: NylasServed, clock: Clock
+) -> None:
+    with DataverseServed(custom={"email": {"subject": {"type": "text", "max": 10}}}) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        grant, ann = desk.connect()
+        work = desk.lay(grant, mail(new_address("carl", FABRIKAM), ann, subject="A long subject"))
+        with pytest.raises(MessageError) as error:
+            desk.writer.write(work)
+        assert (error.value.evidence.vendor, error.value.evidence.code) == ("dataverse", "0x80044331")
+        assert desk.dataverse.stand_in.count("email") == 0
 
 
 def test_a_message_the_mapper_cannot_take_is_put_aside_and_not_quoted(desk: Desk, carl: tuple[str, str]) -> None:

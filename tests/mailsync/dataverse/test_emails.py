@@ -215,13 +215,24 @@ def either(request: pytest.FixtureRequest) -> Iterator[DataverseServed]:
 def test_a_row_that_is_refused_leaves_nothing_behind_and_does_not_end_changesets(either: DataverseServed) -> None:
     book = emails(either)
     with pytest.raises(MessageError) as error:
-        book.put(activity(nylas_id_column="contoso_never_made"), people=())
-    assert (error.value.reason, error.value.evidence.code) == ("dataverse_refused_row", "0x80048d19")
+        book.put(activity(subject="x" * 801), people=())
+    assert (error.value.reason, error.value.evidence.code) == ("dataverse_refused_row", "0x80044331")
     assert error.value.evidence.request_id
     assert either.stand_in.count("email") == 0
     either.stand_in.clear_log()
     book.put(activity(), people=())
     assert [len(asked) for asked in either.operations()] == [2]
+
+
+@pytest.mark.parametrize(("column", "code"), [("contoso_nylasid", "0x80044331"), ("contoso_never_made", "0x80048d19")])
+def test_a_column_of_ours_that_is_too_short_or_missing_is_a_setting_to_mend(column: str, code: str) -> None:
+    """It is so for every mail, and none of them can help it."""
+    with DataverseServed(custom={"email": {"contoso_nylasid": {"type": "text", "max": 5}}}) as served:
+        with pytest.raises(ConfigurationError) as error:
+            emails(served).put(activity(nylas_id_column=column, nylas_id="abcdef"), people=())
+        assert (error.value.reason, error.value.evidence.code) == ("nylas_id_column", code)
+        with pytest.raises(MessageError):
+            emails(served).put(activity(nylas_id_column="contoso_nylasid", nylas_id="a", subject="x" * 801), people=())
 
 
 def test_a_completion_that_is_refused_for_good_leaves_no_draft(refusing: DataverseServed) -> None:

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 import idna
@@ -39,7 +38,7 @@ LONGEST_LIST = 15_000
 """Characters of the percent-encoded addresses in one request, each column of a table naming all of them: keeps the
 request line below the 65,536 characters that a batch allows."""
 MOST_ADDRESSES = 100
-"""Addresses in one request."""
+"""Addresses in one request, each spelling for itself."""
 SEGMENT_MISSING = frozenset({"0x80060888", "0x8006088a", ""})
 """Codes of "Resource not found for the segment", which Microsoft's pages and public reports give differently (read
 2026-11): the table is not in this organisation."""
@@ -138,11 +137,13 @@ class AddressBook:
     def question(self, addresses: Sequence[str]) -> Question:
         """The requests that ask for the owners of these addresses in every table there is."""
         now = self._clock()
-        asked = []
-        for source in SOURCES:
-            if self._missing.get(source.table, 0.0) > now:
-                continue
-            asked += [(source, request("GET", _search(source, some))) for some in _portions(addresses)]
+        spelled = sorted({spelling for address in addresses for spelling in _spellings(address)})
+        asked = [
+            (source, request("GET", _search(source, some)))
+            for source in SOURCES
+            if self._missing.get(source.table, 0.0) <= now
+            for some in odata.portions(spelled, most=MOST_ADDRESSES, longest=LONGEST_LIST)
+        ]
         return Question(
             addresses=tuple(addresses),
             sources=tuple(source for source, _ in asked),
@@ -180,23 +181,7 @@ class AddressBook:
                 self._known.popitem(last=False)
 
 
-def _portions(addresses: Sequence[str]) -> Iterator[list[str]]:
-    """The addresses in lists that each fit one request."""
-    portion: list[str] = []
-    length = 0
-    for address in addresses:
-        longer = sum(len(quote(spelling)) + 3 for spelling in _spellings(address))
-        if portion and (length + longer > LONGEST_LIST or len(portion) == MOST_ADDRESSES):
-            yield portion
-            portion, length = [], 0
-        portion.append(address)
-        length += longer
-    if portion:
-        yield portion
-
-
-def _search(source: _Source, addresses: Sequence[str]) -> str:
-    spelled = sorted({spelling for address in addresses for spelling in _spellings(address)})
+def _search(source: _Source, spelled: Sequence[str]) -> str:
     columns = (source.key, source.name, source.state, *source.addresses)
     wanted = " or ".join(odata.any_of(column, spelled) for column in source.addresses)
     return odata.query(source.entity_set, select=",".join(columns), filter=wanted)

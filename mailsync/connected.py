@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mailsync.errors import (
@@ -96,15 +97,15 @@ class Connected:
             address in _addresses(one) for one in mailboxes.values() if one.status == VALID and one.grant != grant
         )
 
-    def last_proven(self, mailbox: Mailbox) -> int | None:
-        """How far the same mailbox was swept under an earlier grant."""
+    def earlier(self, mailbox: Mailbox) -> Mailbox | None:
+        """The same mailbox under another grant: the one under which it was swept farthest."""
         address = normalise(mailbox.email)
-        points = [
-            one.watermark
+        swept = [
+            one
             for one in self._mailboxes.all()
             if one.grant != mailbox.grant and one.watermark is not None and normalise(one.email) == address
         ]
-        return max(points, default=None)
+        return max(swept, key=lambda one: one.watermark or 0, default=None)
 
     def message(self, grant: str, message: str) -> Message:
         """One message from Nylas; where the mailbox itself is the trouble, the error says so.
@@ -114,15 +115,25 @@ class Connected:
         """
         refused = self._refused.get(grant)
         if refused is not None and refused.until > self._clock():
-            raise refused.error
+            raise _disconnected() if self._status_of(grant) == DELETED else refused.error
         try:
             return self._reader.message(grant, message)
         except GrantError as error:
             raise self._why_refused(grant, error) from error
         except MessageGoneError as error:
-            if self._status_of(grant) == DELETED:
+            if self._status_of(grant) == DELETED or self.is_gone(grant):
                 raise _disconnected() from error
             raise
+
+    def is_gone(self, grant: str) -> bool:
+        """Whether Nylas knows this grant no more, which is noted then; one request."""
+        try:
+            with suppress(GrantError):
+                self._reader.grant(grant)
+        except MessageGoneError:
+            self._mailboxes.note_status(grant, DELETED, expired=None)
+            return True
+        return False
 
     def _why_refused(self, grant: str, error: GrantError) -> MailSyncError:
         """A 401 tells neither an expired grant from a wrong key, nor a deleted one: ask for the grant, once."""

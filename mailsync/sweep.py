@@ -17,8 +17,9 @@ from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
 from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
 from mailsync.storage.journal import Entry, Journal, Known, hash_of
-from mailsync.storage.mailboxes import VALID, Lease, Mailbox, Mailboxes
+from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes
 from mailsync.telemetry import emit
+from mailsync.trouble import TIMER
 from mailsync.windows import Window, first_window_start, narrowed, next_window
 from mapping.message import folder_ids
 
@@ -55,10 +56,14 @@ class _Listing:
 
 
 def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: int, sync_since: int, now: int) -> int:
-    """Note every mailbox Nylas knows and enqueue one sweep for each valid one, spread over `spread` seconds."""
+    """Note every mailbox Nylas knows and enqueue one sweep for each valid one, spread over `spread` seconds.
+
+    One that Nylas lists no more is enqueued as deleted, in case nobody was told, or messages still wait for it.
+    """
     known = {mailbox.grant: mailbox for mailbox in mailboxes.all()}
+    listed = {grant.id: grant for grant in grants.all()}
     due = []
-    for grant in grants.all():
+    for grant in listed.values():
         before = known.get(grant.id)
         if before is None or _has_changed(grant, before):
             mailboxes.note_listed(_mailbox(grant))
@@ -66,7 +71,10 @@ def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: in
             due.append(grant.id)
     for number, grant_id in enumerate(due):
         delay = number * min(2.0, spread / len(due))
-        send(SweepItem(grant=grant_id, source="timer", first_seen=now), delay=delay)
+        send(SweepItem(grant=grant_id, source=TIMER, first_seen=now), delay=delay)
+    for mailbox in known.values():
+        if mailbox.grant not in listed and (mailbox.status != DELETED or mailbox.waiting):
+            send(GrantItem(grant=mailbox.grant, event="grant.deleted", source=TIMER, first_seen=now))
     emit("sweep_started", mailboxes=len(due), since=sync_since)
     return len(due)
 
@@ -98,12 +106,21 @@ class MailboxSweeper:
         self._clock = clock
 
     def record(self, item: GrantItem) -> None:
-        """Note that a grant expired or was deleted; its mailbox is swept again once it is back."""
+        """Note that a grant expired or was deleted.
+
+        The mailbox of an expired one is swept again once it is back. What waited for a sign-in that can't come any more
+        goes through the queue to the table `aside`.
+        """
+        if item.source == TIMER and not self._connected.is_gone(item.grant):
+            return  # missing from one listing alone
         expired = item.event == "grant.expired"
         self._mailboxes.note_status(
-            item.grant, "invalid" if expired else "deleted", expired=(item.at or item.first_seen) if expired else None
+            item.grant, "invalid" if expired else DELETED, expired=(item.at or item.first_seen) if expired else None
         )
         emit("grant_recorded", grant=item.grant, what=item.event)
+        mailbox = None if expired else self._mailboxes.get(item.grant)
+        if mailbox is not None:
+            self._enqueue_waiting(mailbox, item.event)
 
     def sweep(self, item: SweepItem) -> None:
         """List one window of a mailbox, enqueue what the journal doesn't know, then move the watermark."""
@@ -124,7 +141,8 @@ class MailboxSweeper:
             return
         listing: _Listing | None = None
         try:
-            self._enqueue_waiting(lease.mailbox, now)
+            if self._enqueue_waiting(lease.mailbox, "renewed"):
+                emit("grant_recorded", grant=item.grant, what="renewed", at=now)
             floor = self._floor(lease.mailbox)
             if floor > now:
                 self._end(lease, listing)
@@ -172,23 +190,25 @@ class MailboxSweeper:
         return now - known.aliases_read > ALIASES_LIFE
 
     def _floor(self, mailbox: Mailbox) -> int:
-        """Before this moment nothing is swept: the mailbox's connection, or where it was proven under an earlier grant,
-        and never before the start of this installation."""
-        proven = mailbox.watermark if mailbox.watermark is not None else self._connected.last_proven(mailbox)
-        connected = mailbox.connected or 0
-        since = self._sync_since()
-        return first_window_start(connected=connected if proven is None else min(connected, proven), since=since)
+        """Before this moment nothing is swept: the mailbox's connection, or where an earlier grant's next window would
+        have begun, and never before the start of this installation."""
+        begin = connected = mailbox.connected or 0
+        if mailbox.watermark is not None:
+            begin = mailbox.watermark
+        elif (earlier := self._connected.earlier(mailbox)) is not None and earlier.watermark is not None:
+            begin = max(earlier.watermark - self._overlap, earlier.connected or 0)
+        return first_window_start(connected=min(connected, begin), since=self._sync_since())
 
-    def _enqueue_waiting(self, mailbox: Mailbox, now: int) -> None:
-        """Messages that left the queue while the grant was expired go back on it."""
+    def _enqueue_waiting(self, mailbox: Mailbox, source: str) -> bool:
+        """Messages that left the queue while the grant was expired go back on it; False when none did."""
         if not mailbox.waiting:
-            return
+            return False
         for entry in self._journal.waiting_for_grant(mailbox.grant):
             self._send(
                 MessageItem(
                     grant=entry.grant,
                     message=entry.message,
-                    source="renewed",
+                    source=source,
                     first_seen=entry.first_seen,
                     date=entry.date,
                     folders=entry.folders,
@@ -196,7 +216,7 @@ class MailboxSweeper:
                 )
             )
         self._mailboxes.note_returned(mailbox)
-        emit("grant_recorded", grant=mailbox.grant, what="renewed", at=now)
+        return True
 
     def _begun(self, item: SweepItem, mailbox: Mailbox, floor: int, now: int) -> _Listing:
         """The window that somebody asked for, what was left of the mailbox's own, or its next."""

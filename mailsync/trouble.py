@@ -149,7 +149,8 @@ class Handling:
             )
 
     def _refused(self, item: Item, error: MessageError) -> None:
-        if self._brake.note(refused=True):
+        # a mailbox that was disconnected is no sign of a wrong deployment, and no other mailbox may notice
+        if error.scope is Scope.MESSAGE and self._brake.note(refused=True):
             emit("writing_stopped", reason=error.reason, evidence=error.evidence, seconds=round(PAUSE))
             if item.attempt < SECOND_CHANCES:
                 self._defer(item, error)

@@ -295,8 +295,8 @@ class Verifier:
     def _floor(self, mailbox: Mailbox) -> int:
         """From when on the sweep looks after a mailbox: its connection, or how far an earlier grant of it came."""
         floor = first_window_start(connected=mailbox.connected, since=self._sync_since())
-        proven = self._connected.last_proven(mailbox)
-        return floor if proven is None else min(floor, proven)
+        earlier = self._connected.earlier(mailbox)
+        return min(floor, earlier.watermark or floor) if earlier is not None else floor
 
     def _looked_through(self, mailbox: Mailbox, since: int, until: int) -> tuple[Listing, str, Mapping[str, Listed]]:
         """What Nylas lists between two moments, or why it can't."""

@@ -127,7 +127,7 @@ def test_whether_an_address_is_another_mailboxes(nylas: NylasServed, ours: Conne
     assert not ours.is_anothers_mailbox("stranger@nowhere.example", anns)
 
 
-def test_how_far_the_same_mailbox_was_swept_under_an_earlier_grant(ours: Connected, mailboxes: Mailboxes) -> None:
+def test_under_which_earlier_grant_the_same_mailbox_was_swept_farthest(ours: Connected, mailboxes: Mailboxes) -> None:
     address, now = new_address(), Mailbox(grant=new_id())
     for written, watermark in ((address, NOW - 50), (address.upper(), NOW - 20), (new_address(), NOW), (address, None)):
         one = Mailbox(grant=new_id(), email=written)
@@ -135,8 +135,10 @@ def test_how_far_the_same_mailbox_was_swept_under_an_earlier_grant(ours: Connect
         lease = mailboxes.lease(one.grant, now=NOW, seconds=9)
         if lease is not None and watermark is not None:
             mailboxes.advance(lease, watermark=watermark, now=NOW)
-    assert ours.last_proven(replace(now, email=address)) == NOW - 20
-    assert ours.last_proven(replace(now, email=new_address())) is None
+    found = ours.earlier(replace(now, email=address))
+    assert found is not None
+    assert found.watermark == NOW - 20
+    assert ours.earlier(replace(now, email=new_address())) is None
 
 
 # folders
@@ -242,6 +244,35 @@ def test_a_401_of_a_grant_that_is_no_more_is_a_deleted_one(
     found = mailboxes.get(grant)
     assert found is not None
     assert found.status == "deleted"
+
+
+def test_a_404_of_a_grant_whose_end_nobody_told_is_the_mailboxes(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    """Else its messages would count as deleted by their owner."""
+    grant = nylas.stand_in.connect(new_address(), "google")
+    ours.mailbox(grant)
+    nylas.stand_in.disconnect(grant)
+    with pytest.raises(MessageError) as error:
+        ours.message(grant, "any")
+    found = mailboxes.get(grant)
+    assert found is not None
+    assert (error.value.reason, found.status) == ("mailbox_disconnected", "deleted")
+
+
+def test_a_grant_that_was_deleted_while_it_was_expired_is_disconnected_at_once(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    """Though it was found expired just now and would not be tried again for a minute."""
+    grant = nylas.stand_in.connect(new_address(), "google")
+    nylas.stand_in.expire(grant)
+    with pytest.raises(GrantError):
+        ours.message(grant, "any")
+    nylas.stand_in.disconnect(grant)
+    mailboxes.note_status(grant, "deleted", expired=None)
+    with pytest.raises(MessageError) as error:
+        ours.message(grant, "any")
+    assert error.value.reason == "mailbox_disconnected"
 
 
 def test_a_message_that_is_not_there_is_not_the_mailboxes_fault(nylas: NylasServed, ours: Connected) -> None:

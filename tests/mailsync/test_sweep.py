@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -702,6 +702,28 @@ def test_and_is_not_forgotten_when_the_queue_fails_meanwhile(watch: Watch) -> No
     assert sorted(watch.found) == sorted(messages)
 
 
+def test_what_waited_for_a_grant_that_was_deleted_goes_back_on_the_queue_to_be_put_aside(watch: Watch) -> None:
+    """No sign-in will come for it."""
+    message = watch.lay(60)
+    watch.note(message, Kind.DEFERRED, reason=WAITS_FOR_GRANT)
+    watch.sweep()
+    watch.mailboxes.note_waiting(watch.grant)
+    deleted = GrantItem(grant=watch.grant, event="grant.deleted", source="grant.deleted", first_seen=NOW)
+    watch.sweeper().record(deleted)
+    assert (watch.found, watch.mailbox.status, watch.mailbox.waiting) == ([message], "deleted", "")
+
+
+def test_a_grant_is_deleted_for_the_timer_only_when_nylas_says_so_of_that_grant_too(watch: Watch) -> None:
+    """A listing that was read while it changed may lack one that is there."""
+    watch.sweep()
+    item = GrantItem(grant=watch.grant, event="grant.deleted", source="timer", first_seen=NOW)
+    watch.sweeper().record(item)
+    assert watch.mailbox.status == "valid"
+    watch.nylas.stand_in.disconnect(watch.grant)
+    watch.sweeper().record(item)
+    assert watch.mailbox.status == "deleted"
+
+
 @pytest.mark.parametrize("days", [0.5, 3], ids=["hours later", "days later"])
 def test_a_mailbox_under_a_new_grant_goes_on_where_it_was(watch: Watch, days: float) -> None:
     watch.sweep()
@@ -715,6 +737,18 @@ def test_a_mailbox_under_a_new_grant_goes_on_where_it_was(watch: Watch, days: fl
         items = [one for one in watch.sent.items if isinstance(one, SweepItem)]
         watch.sent.items[:] = [one for one in watch.sent.items if isinstance(one, MessageItem)]
     assert sorted(watch.found) == sorted(meanwhile)
+
+
+def test_a_mailbox_under_a_new_grant_is_swept_with_the_same_overlap(watch: Watch) -> None:
+    """Mail may be listed later than its date says."""
+    watch.clock.now += 3600
+    watch.sweep()
+    watch.nylas.stand_in.disconnect(watch.grant)
+    watch.connect(created_at=int(watch.clock()))
+    overlapping = watch.lay(OVERLAP - 10)
+    watch.lay(OVERLAP + 10)
+    watch.sweep(source="grant.created")
+    assert watch.found == [overlapping]
 
 
 def test_a_mailbox_not_heard_of_is_asked_for_once_with_its_aliases(watch: Watch) -> None:
@@ -738,11 +772,26 @@ def test_a_grant_that_is_gone_is_told_as_gone(watch: Watch) -> None:
 # the timer
 
 
+@pytest.fixture
+def nobody_yet(account: StorageAccount, mailboxes: Mailboxes) -> Iterator[None]:
+    """No mailbox is known from another test, nor to a later one."""
+    _forget_all(account, mailboxes)
+    yield
+    _forget_all(account, mailboxes)
+
+
+def _forget_all(account: StorageAccount, mailboxes: Mailboxes) -> None:
+    rows = [("delete", {"PartitionKey": PARTITION, "RowKey": one.grant}) for one in mailboxes.all()]
+    for start in range(0, len(rows), 100):
+        Table(account, "mailboxes").change(rows[start : start + 100])
+
+
 def missed(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent, *, spread: int = 240, now: int = NOW) -> int:
     grants = Grants(api_uri=nylas.server.url, api_key=API_KEY)
     return sweep_missed(grants=grants, mailboxes=mailboxes, send=sent, spread=spread, sync_since=0, now=now)
 
 
+@pytest.mark.usefixtures("nobody_yet")
 def test_the_timer_sends_one_sweep_for_each_valid_mailbox(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent) -> None:
     valid = [nylas.stand_in.connect(new_address(), provider, created_at=NOW) for provider in ("google", "imap", "ews")]
     expired = nylas.stand_in.connect(new_address(), "google")
@@ -754,6 +803,7 @@ def test_the_timer_sends_one_sweep_for_each_valid_mailbox(nylas: NylasServed, ma
     assert [statuses[grant] for grant in (*valid, expired)] == ["valid", "valid", "valid", "invalid"]
 
 
+@pytest.mark.usefixtures("nobody_yet")
 @pytest.mark.parametrize(
     ("spread", "delays"), [(240, [0, 2, 4, 6]), (4, [0, 1, 2, 3]), (0, [0, 0, 0, 0])], ids=["widely", "closely", "not"]
 )
@@ -766,6 +816,7 @@ def test_they_are_spread(
     assert sent.delays == delays
 
 
+@pytest.mark.usefixtures("nobody_yet")
 def test_a_mailbox_is_noted_when_it_changed_and_its_watermark_stays(
     nylas: NylasServed, mailboxes: Mailboxes, sent: Sent
 ) -> None:
@@ -781,6 +832,7 @@ def test_a_mailbox_is_noted_when_it_changed_and_its_watermark_stays(
     assert (found.status, found.watermark) == ("invalid", NOW)
 
 
+@pytest.mark.usefixtures("nobody_yet")
 def test_ews_is_due_hourly(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent) -> None:
     grant = nylas.stand_in.connect(new_address(), "ews", created_at=NOW)
     assert missed(nylas, mailboxes, sent) == 1
@@ -791,14 +843,34 @@ def test_ews_is_due_hourly(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent)
     assert missed(nylas, mailboxes, sent, now=NOW + EWS_PAUSE) == 1
 
 
+@pytest.mark.usefixtures("nobody_yet")
 def test_nobody_is_connected(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent) -> None:
     assert missed(nylas, mailboxes, sent) == 0
     assert sent.items == []
 
 
-def test_two_hundred_and_one_mailboxes_are_two_requests(
-    nylas: NylasServed, mailboxes: Mailboxes, account: StorageAccount, sent: Sent
+@pytest.mark.usefixtures("nobody_yet")
+def test_a_grant_that_is_listed_no_more_is_enqueued_as_deleted_until_it_is_recorded_so(
+    nylas: NylasServed, mailboxes: Mailboxes, sent: Sent
 ) -> None:
+    """And once more while messages wait for it: one may have been left to wait just as the end was recorded."""
+    grant = nylas.stand_in.connect(new_address(), "google")
+    missed(nylas, mailboxes, sent)
+    nylas.stand_in.disconnect(grant)
+    sent.items.clear()
+    deleted = GrantItem(grant=grant, event="grant.deleted", source="timer", first_seen=NOW)
+    assert missed(nylas, mailboxes, sent) == 0
+    assert sent.items == [deleted]
+    mailboxes.note_status(grant, "deleted", expired=None)
+    missed(nylas, mailboxes, sent)
+    assert sent.items == [deleted]
+    mailboxes.note_waiting(grant)
+    missed(nylas, mailboxes, sent)
+    assert sent.items == [deleted, deleted]
+
+
+@pytest.mark.usefixtures("nobody_yet")
+def test_two_hundred_and_one_mailboxes_are_two_requests(nylas: NylasServed, mailboxes: Mailboxes, sent: Sent) -> None:
     run = new_id()
     grants = [nylas.stand_in.connect(f"{number}.{run}@contoso.example", "google") for number in range(201)]
     for grant in grants:
@@ -808,6 +880,3 @@ def test_two_hundred_and_one_mailboxes_are_two_requests(
     assert missed(nylas, mailboxes, sent) == 2
     assert [item.grant for item in sent.items] == [grants[0], grants[-1]]
     assert nylas.server.requests == 2
-    for start in range(0, 201, 100):  # every later test would read them too
-        rows = [("delete", {"PartitionKey": PARTITION, "RowKey": grant}) for grant in grants[start : start + 100]]
-        Table(account, "mailboxes").change(rows)

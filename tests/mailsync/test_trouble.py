@@ -325,6 +325,18 @@ def test_when_most_are_put_aside_writing_stops_for_a_while(
     assert done == [waiting]
 
 
+def test_a_mailbox_that_was_disconnected_stops_nobody_elses_mail(
+    handling: Handling, account: StorageAccount, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many messages waited for it."""
+    gone = MessageError("the mailbox was disconnected", reason="mailbox_disconnected", scope=Scope.MAILBOX)
+    items = [message() for _ in range(2 * LEAST)]
+    for item in items:
+        meet(handling, item, gone)
+    assert all(laid_aside(account, item.grant) for item in items)
+    assert "event=writing_stopped" not in caplog.text
+
+
 # not there, or not yet
 
 

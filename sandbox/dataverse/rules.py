@@ -24,12 +24,14 @@ EMAIL_MASKS = (1, 2, 3, 4)
 """Sender, To, Cc, Bcc: the parties of an email that a client writes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Behaviour:
     """What nobody has proved on a live organisation, or what organisations differ in."""
 
     lenient_completed: bool = False
     """An email that is completed may still be changed."""
+    sealed_completed: bool = False
+    """An email that is completed takes no change at all unless it is reopened, not even one that carries its state."""
     refuse_changesets: bool = False
     """The state of a row cannot change in the change set that creates it."""
     nested_changeset_errors: bool = True
@@ -94,7 +96,7 @@ def check_changed_state(
     asked = "statecode" in values
     state = values["statecode"] if asked else current
     frozen = table.logical == "email" and current != 0 and not behaviour.lenient_completed
-    if frozen and (not asked or (state != 0 and change.children is not None)):
+    if frozen and (not asked or (state != 0 and (behaviour.sealed_completed or change.children is not None))):
         raise completed()
     if behaviour.refuse_changesets and asked and row_id in request.made:
         raise invalid(f"The state of a {table.logical} cannot change in the change set that creates it.")

@@ -61,6 +61,7 @@ class DataverseStandIn:
         service: bool | None = None,
         custom: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
         lenient_completed: bool = False,
+        sealed_completed: bool = False,
         refuse_changesets: bool = False,
         nested_changeset_errors: bool = True,
         messageid_unique: bool = False,
@@ -73,12 +74,14 @@ class DataverseStandIn:
         self.dop_hint = 4
         self.requests = 0
         self.protection = protection
-        behaviour = Behaviour(
+        self.behaviour = behaviour = Behaviour(
             lenient_completed=lenient_completed,
+            sealed_completed=sealed_completed,
             refuse_changesets=refuse_changesets,
             nested_changeset_errors=nested_changeset_errors,
             messageid_unique=messageid_unique,
         )
+        """May be changed at any time."""
         apps = {"dataverse": True, "sales": sales, "service": sales if service is None else service}
         self._rows = Rows(load_model([app for app, there in apps.items() if there], custom), clock)
         reading = Reading(self._rows)

@@ -28,9 +28,9 @@ def town() -> Iterator[Town]:
 @pytest.fixture
 def old_town(town: Town) -> Iterator[Town]:
     """A town whose Dataverse takes no changesets for emails, so that for a moment there is a draft."""
-    town.world.dataverse.refuse_changesets = True
+    town.world.dataverse.behaviour.refuse_changesets = True
     yield town
-    town.world.dataverse.refuse_changesets = False
+    town.world.dataverse.behaviour.refuse_changesets = False
 
 
 def killed_and_shown_again(town: Town, item: MessageItem, moment: int) -> bool:

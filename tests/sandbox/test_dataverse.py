@@ -678,6 +678,15 @@ def test_a_completed_mail_can_be_reopened_and_then_edited(org: Organisation) -> 
     assert org.patch(f"emails({activity})", {"subject": "new"}).status_code == 204
 
 
+def test_a_sealed_organisation_takes_no_edit_of_a_completed_mail_until_it_is_reopened() -> None:
+    with Organisation(sealed_completed=True) as org:
+        activity = org.closed()
+        edit = {"statecode": 1, "statuscode": 4, "opencount": 2}
+        refused(org.patch(f"emails({activity})", edit), 400, "0x80040203", "Cannot update Closed or Cancelled Activity")
+        assert org.patch(f"emails({activity})", {"statecode": 0, "statuscode": 1}).status_code == 204
+        assert org.patch(f"emails({activity})", {"opencount": 2}).status_code == 204
+
+
 def test_a_lenient_organisation_lets_completed_mail_be_edited() -> None:
     with Organisation(lenient_completed=True) as org:
         assert org.patch(f"emails({org.closed()})", {"subject": "new"}).status_code == 204

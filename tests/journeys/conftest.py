@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox.azurite import Azurite
 from sandbox.dataverse import DataverseStandIn
+from sandbox.world import APP
 from tests.journeys.office import Mailbox, Office, opened
 
 SECRET = "secret-of-this-year"
@@ -43,3 +45,15 @@ def particular(azurite: Azurite) -> Iterator[Office]:
     told = {"secret": SECRET, "compressed": True}
     with opened(azurite, 2, **told, settings=settings, dataverse=dataverse) as office:
         yield office
+
+
+@pytest.fixture(scope="session")
+def hurried(azurite: Azurite) -> Iterator[Office]:
+    """An organisation whose app waits sixty times shorter, and has been installed for a week; some of its items can only
+    be put aside, and each for a reason that its journeys know."""
+    week_ago = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 7 * 86_400))
+    settings = {"SANDBOX_HURRY": "60", "SYNC_SINCE": week_ago}
+    with opened(azurite, 10, app=APP / "sandbox" / "hurried", settings=settings) as office:
+        yield office
+        assert {row["reason"] for row in office.aside()} <= {"mailbox_disconnected", "poison"}
+        assert office.poisoned() == 0

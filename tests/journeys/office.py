@@ -10,6 +10,9 @@ import hashlib
 import hmac
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +27,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 from sandbox.azurite import Azurite
 from sandbox.mail import Mail, Person
-from sandbox.world import World
+from sandbox.world import APP, World
 
 DOMAIN = "fjordlight.example"
 """The office's own domain."""
@@ -215,9 +218,10 @@ class Office:
         return {row["RowKey"].partition(":")[0] for row in self.rows("sightings", "PartitionKey eq @id", id=activityid)}
 
     def forget(self, copy: Copy) -> None:
-        """Let the journal lose what it knew of a message."""
+        """Let the journal lose all it knew of a message."""
+        known = self.rows("journal", "PartitionKey eq @grant and message eq @message", grant=copy.grant, message=copy.id)
         with self.tables.get_table_client("journal") as client:
-            client.delete_entity(copy.grant, self.record(copy)["RowKey"])
+            client.submit_transaction([("delete", row) for row in known])
 
     def email(self, activityid: str) -> Row:
         """The email of that id, with its parties."""
@@ -256,8 +260,7 @@ class Office:
 
     def end_lease(self, mailbox: Mailbox) -> None:
         """Let the time be over for which a sweep that died holds its mailbox."""
-        with self.tables.get_table_client("mailboxes") as client:
-            client.update_entity({"PartitionKey": "mailbox", "RowKey": mailbox.grant, "lease_until": "1"})
+        self.note(mailbox, lease_until="1")
 
     def put(self, queue: str, text: str) -> None:
         """Put a text on one of the app's queues, in base64 as the host expects it."""
@@ -271,6 +274,20 @@ class Office:
         return QueueClient.from_connection_string(self.world.storage, name, message_encode_policy=policy)
 
     # what happens
+
+    def command(self, *words: str) -> Row:
+        """What `python -m mailsync` says as JSON to a person who has this deployment's settings; it must succeed."""
+        env = {name: value for name, value in {**os.environ, **self.world.settings()}.items() if value is not None}
+        line = [sys.executable, "-m", "mailsync", *words, "--json"]
+        done = subprocess.run(line, cwd=APP, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode in {0, 1}, done.stderr
+        told: Row = json.loads(done.stdout)
+        return told
+
+    def note(self, mailbox: Mailbox, **columns: str) -> None:
+        """Change what the app noted of a mailbox."""
+        with self.tables.get_table_client("mailboxes") as client:
+            client.update_entity({"PartitionKey": "mailbox", "RowKey": mailbox.grant, **columns})
 
     def settle(self, *mailboxes: Mailbox) -> None:
         """Return once each of these mailboxes was swept, so that nothing goes on in them."""

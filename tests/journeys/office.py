@@ -219,7 +219,9 @@ class Office:
 
     def forget(self, copy: Copy) -> None:
         """Let the journal lose all it knew of a message."""
-        known = self.rows("journal", "PartitionKey eq @grant and message eq @message", grant=copy.grant, message=copy.id)
+        known = self.rows(
+            "journal", "PartitionKey eq @grant and message eq @message", grant=copy.grant, message=copy.id
+        )
         with self.tables.get_table_client("journal") as client:
             client.submit_transaction([("delete", row) for row in known])
 

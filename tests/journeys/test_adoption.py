@@ -37,6 +37,23 @@ def test_another_trackers_email_is_left_as_it_is(office: Office, spelled: str, s
     assert len(office.emails(mail)) == 1
 
 
+def test_mail_sent_from_dynamics_that_then_appears_in_sent_items_is_left_as_it_is(office: Office) -> None:
+    """Down to its version number: it was sent from there, and is about what its author set."""
+    ida, noor, dataverse = office.ida.owner, office.contact(), office.world.dataverse
+    quote = ("account", dataverse.add("account", name="Maple & Main Bakery"))
+    mail = office.mail(ida, noor)
+    sent = {"directioncode": True, "statuscode": 3, "regardingobjectid": quote}
+    theirs = put_there(office, mail, ida, **sent)
+    before = dataverse.email(theirs)
+    assert before is not None
+    record = office.outcome(office.lay(mail, folder="sent"))
+    assert (record["kind"], record["reason"], record["activityid"]) == ("adopted", "same_message_id", theirs)
+    after = dataverse.email(theirs)
+    assert after == before
+    assert after["versionnumber"]
+    assert len(office.emails(mail)) == 1
+
+
 def test_the_second_copy_of_an_adopted_email_is_adopted_too(office: Office) -> None:
     noor = office.contact()
     mail = office.mail(noor, (office.ida.owner, office.marcus.owner))

@@ -70,6 +70,17 @@ def test_what_crashed_the_app_gets_one_more_life_and_is_put_aside_after_that(
     particular.world.wait("the poison queue to be empty", lambda: particular.poisoned() == 0)
 
 
+def test_a_mail_whose_neighbour_crashed_the_app_lands_in_its_second_life(hurried: Office) -> None:
+    """Alone it does no harm, and nothing of it is put aside."""
+    mail = hurried.mail(hurried.contact(), hurried.ida.owner)
+    copy = hurried.lay(mail, notify=False)
+    hurried.put("nylas-messages-poison", envelope(kind="message", grant=copy.grant, message=copy.id))
+    assert hurried.outcome(copy)["kind"] == "written"
+    assert hurried.said("item_revived", message=copy.id)
+    assert [row["statecode"] for row in hurried.emails(mail)] == [1]
+    assert not [row for row in hurried.aside() if copy.id in row["envelope"]]
+
+
 @pytest.mark.parametrize(
     "queue", ["nylas-messages", "nylas-messages-poison", "mailbox-sweeps", "mailbox-sweeps-poison"]
 )

@@ -35,7 +35,9 @@ def test_a_list_copy_with_a_tag_in_its_subject_is_the_same_mail(office: Office, 
     """Whatever the list put before the subject and below the text; the first that came stands as it came."""
     noor, to = office.contact(), (office.ida.owner, office.marcus.owner)
     plain = office.mail(noor, to, body=f"<p>{'The crane is booked. ' * 5}</p>")
-    tagged = replace(plain, subject=tag.format(plain.subject), body=f"{plain.body}<p>--<br>crane-users mailing list</p>")
+    tagged = replace(
+        plain, subject=tag.format(plain.subject), body=f"{plain.body}<p>--<br>crane-users mailing list</p>"
+    )
     one, other = (plain, tagged) if order == "plain first" else (tagged, plain)
     first = office.outcome(office.lay(one))
     second = office.outcome(office.lay(other, office.marcus))

@@ -49,6 +49,8 @@ KINDS = {
 """How often each kind of mail is, out of about a hundred."""
 FOLDERS = {"draft": "drafts", "junk": "junk", "trash": "trash"}
 LONGEST_THREAD = 6
+REFUSED = ", refused"
+"""How the subject of a letter ends that can't be written."""
 
 
 @dataclass(slots=True)
@@ -124,7 +126,7 @@ class Correspondence:
         fit = [letter for letter in self.letters if letter.kind in ("incoming", "outgoing", "reply")]
         for letter in fit[:: max(1, len(fit) // number)][:number] if number else ():
             letter.is_refused = True
-            letter.mail = replace(letter.mail, subject=f"{letter.mail.subject}, refused")
+            letter.mail = replace(letter.mail, subject=letter.subject + REFUSED)
 
     def _written(self, kind: str) -> tuple[Letter, ...]:
         match kind:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import Random
@@ -20,7 +20,7 @@ from typing import Any
 
 from sandbox.chaos.books import POISON, QUEUES, Books
 from sandbox.chaos.clock import FastClock
-from sandbox.chaos.correspondence import Arrival, Correspondence, Letter
+from sandbox.chaos.correspondence import REFUSED, Arrival, Correspondence, Letter
 from sandbox.chaos.instances import Every, Instances, until
 from sandbox.chaos.people import people, settle
 from sandbox.chaos.verdict import PENDING, Judge, Verdict, leaks
@@ -87,6 +87,7 @@ class Story:
         self._tracked: dict[str, int] = {}
         self._killing = Random(plan.seed + 3)
         self._delivered = 0
+        self._refuses = True
         self.result = Result()
 
     def run(self) -> Result:
@@ -96,6 +97,7 @@ class Story:
         with World(app=HURRIED, settings=settings, nylas=nylas, visibility=4, max_poll=0.3) as world:
             self._world = world
             world.dataverse.dop_hint = 12
+            world.dataverse.behaviour.plug_in = self._refusal
             self._instances = Instances(world.host, world.another_host(), lead=self._lead)
             try:
                 with Books(world.storage) as books:
@@ -123,6 +125,13 @@ class Story:
     def _lead(self, url: str) -> None:
         """Lead webhooks to this instance, as the front of the function app leads to one that lives."""
         self._world.webhook.url = f"{url}/api/webhooks/nylas"
+
+    def _refusal(self, table: str, values: Mapping[str, object]) -> str | None:
+        """What the organisation's plug-in has against a row: it refuses those letters, until somebody mends that."""
+        if not (self._refuses and table == "email" and str(values.get("subject")).endswith(REFUSED)):
+            return None
+        self.result.faults["dataverse: row refused"] += 1
+        return "this customer is on hold"
 
     # mail and mischief
 
@@ -248,7 +257,7 @@ class Story:
     def _mend(self) -> None:
         """Let Dataverse take what it refused, try it again, and judge once more; then let the app prove itself."""
         self._tell(f"what Dataverse refused is mended; {len(self._books.aside())} put aside are tried again")
-        self._weather.mend()
+        self._refuses = False
         self._command("aside", "replay", "--all")
         until(self._deadline, lambda: self._books.depth(*QUEUES) == 0 and not PENDING & self._books.outcomes().keys())
         self._report(self._judge.verdict(self._books, refused=False), suffix=" after mending")
@@ -291,7 +300,7 @@ class Story:
         counts["webhooks never sent"] = len(self._world.nylas.webhooks.lost)
         counts["webhooks without answer"] = sum(one.status is None for one in deliveries)
         counts["kills"] = self._instances.kills
-        self.result.faults = self._weather.struck()
+        self.result.faults += self._weather.struck()
         log = self.result.log = self._instances.log
         self.result.problems += [f"unforeseen: {line}" for line in log if "event=unexpected_failure" in line][:10]
         self.result.problems += [f"an address in the log: {line}" for line in leaks(self._letters.cast, log)][:10]

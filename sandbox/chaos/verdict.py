@@ -14,8 +14,8 @@ from typing import Any
 from sandbox.chaos.books import PENDING, POISON, Books
 from sandbox.chaos.correspondence import Correspondence, Letter
 from sandbox.chaos.people import Cast
-from sandbox.chaos.weather import PLUG_IN
 from sandbox.dataverse import DataverseStandIn
+from sandbox.dataverse.refusals import PLUG_IN
 
 Row = dict[str, Any]
 SENT, RECEIVED = 3, 4

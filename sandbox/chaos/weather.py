@@ -16,9 +16,6 @@ from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, Fault, Fau
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502</h1>nginx</body></html>"
 AS_HTML = {"content-type": "text/html"}
-PLUG_IN = "0x80040265"
-"""What Dataverse answers where a plug-in says no."""
-REFUSED = r'"subject":"[^"]*, refused"'
 
 
 def _odata(code: str, message: str = "chaos") -> bytes:
@@ -69,28 +66,6 @@ ENTRA: Mapping[str, Act] = {
 }
 
 
-def _in_batch(body: bytes) -> bytes:
-    """A refusal as it stands in the answer to a batch that held a change set."""
-    parts = (
-        b"--batch",
-        b"Content-Type: multipart/mixed; boundary=changes\r\n",
-        b"--changes",
-        b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 1\r\n",
-        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; odata.metadata=minimal\r\n",
-        body,
-        b"--changes--",
-        b"--batch--\r\n",
-    )
-    return b"\r\n".join(parts)
-
-
-REFUSALS: tuple[tuple[str, Act], ...] = (
-    (
-        r"/\$batch$",
-        Answer(200, {"content-type": "multipart/mixed; boundary=batch"}, _in_batch(_odata(PLUG_IN))),
-    ),
-    (r"/emails$", Answer(400, {}, _odata(PLUG_IN))),
-)
 KINDS = {"dataverse": DATAVERSE, "nylas": NYLAS, "entra": ENTRA}
 SCARCE = 0.05
 """The most that time-outs strike of all requests: each stops a worker for seconds."""
@@ -105,10 +80,6 @@ class Weather:
         self._names: dict[Fault, str] = {}
         self._struck: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._refusals = [
-            self._named("dataverse: row refused", Fault(act, path=path, body=REFUSED)) for path, act in REFUSALS
-        ]
-        self._refuses = True
         self._out: set[str] = set()
         self.clear()
 
@@ -124,7 +95,7 @@ class Weather:
                     self._add(vendor, name, Fault(act, probability=min(share, SCARCE) if scarce else share))
 
     def clear(self) -> None:
-        """Fine weather, but for what refuses and what is out."""
+        """Fine weather, but for what is out."""
         with self._lock:
             for vendor in self._faults:
                 self._begin(vendor)
@@ -136,11 +107,6 @@ class Weather:
             for vendor in self._faults:
                 self._begin(vendor)
 
-    def mend(self) -> None:
-        """Take away what refuses rows."""
-        self._refuses = False
-        self.clear()
-
     def struck(self) -> Counter[str]:
         """How often each kind of fault struck, so far."""
         return Counter(self._names[hit.fault] for faults in self._faults.values() for hit in tuple(faults.hits))
@@ -151,8 +117,6 @@ class Weather:
         if vendor in self._out:
             for act, share in ((DropBefore(), 0.5), (Answer(503, AS_HTML, HTML), 1.0)):
                 self._add(vendor, "outage", Fault(act, probability=share))
-        if vendor == "dataverse" and self._refuses:
-            faults.add(*self._refusals)
 
     def _add(self, vendor: str, name: str, fault: Fault) -> None:
         self._faults[vendor].add(self._named(f"{vendor}: {name}", fault))

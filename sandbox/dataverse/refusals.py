@@ -10,6 +10,7 @@ DUPLICATE = "0x80040237"
 STALE = "0x80060882"
 NO_METHOD = "0x80040800"
 NO_RESOURCE = "0x80060888"  # live answers of 2025; learn.microsoft.com, web-api-client-errors, has 0x8006088a
+PLUG_IN = "0x80040265"
 STATUS_OF_OTHER_STATE = "0x80048408"
 
 

@@ -5,11 +5,12 @@ Pure: what a row is like now is handed in. That values fit their columns is `val
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sandbox.dataverse.model import Table
 from sandbox.dataverse.refusals import (
+    PLUG_IN,
     STALE,
     STATUS_OF_OTHER_STATE,
     ODataError,
@@ -38,6 +39,8 @@ class Behaviour:
     """The answer to a change set that failed stands inside its own boundary."""
     messageid_unique: bool = False
     """Message-ID and direction are an alternate key of emails."""
+    plug_in: Callable[[str, Mapping[str, object]], str | None] = lambda _table, _values: None
+    """The organisation's own code, before a row is created: what it says against it, or None."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,13 @@ def check_pair(table: Table, row_id: str, state: int, status: object) -> None:
             STATUS_OF_OTHER_STATE,
             f"{status} is not a valid status code for state code {name} on {table.logical} with Id {row_id}.",
         )
+
+
+def check_plug_in(behaviour: Behaviour, table: Table, change: Change) -> None:
+    """A plug-in of the organisation may refuse a new row, for reasons of its own."""
+    told = behaviour.plug_in(table.logical, change.values)
+    if told is not None:
+        raise ODataError(400, PLUG_IN, told)
 
 
 def check_created_state(table: Table, change: Change) -> None:

@@ -20,7 +20,14 @@ from sandbox.dataverse.reading import Reading
 from sandbox.dataverse.refusals import bad_input, duplicate, missing, no_message
 from sandbox.dataverse.requests import Request
 from sandbox.dataverse.rows import Rows
-from sandbox.dataverse.rules import Behaviour, Change, check_changed_state, check_created_state, check_version
+from sandbox.dataverse.rules import (
+    Behaviour,
+    Change,
+    check_changed_state,
+    check_created_state,
+    check_plug_in,
+    check_version,
+)
 
 
 class Writing:
@@ -71,6 +78,7 @@ class Writing:
         return Answer(204, (VERSION,))
 
     def _created(self, request: Request, table: Table, change: Change, row_id: str | None = None) -> Answer:
+        check_plug_in(self._behaviour, table, change)
         check_created_state(table, change)
         row_id = self.create(table, change, request.caller, row_id)
         request.made.add(row_id)

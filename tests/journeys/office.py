@@ -188,6 +188,14 @@ class Office:
         copy = self.lay(mail, mailbox, folder, **how)
         return self.email(self.outcome(copy)["activityid"])
 
+    def refuse(self, mail: Mail) -> None:
+        """Let a plug-in of the organisation refuse this mail from now on, besides those it refuses already."""
+        behaviour = self.world.dataverse.behaviour
+        before = behaviour.plug_in
+        behaviour.plug_in = lambda table, values: (
+            "this customer is on hold" if values.get("subject") == mail.subject else before(table, values)
+        )
+
     # what became of it
 
     def record(self, copy: Copy) -> Row:

@@ -179,7 +179,7 @@ def test_a_page_of_a_listing_is_never_kept_out_by_messages_that_come_all_the_tim
     reader.start()
     try:
         for _ in range(5):
-            with gate.passing(805, patience=60):
+            with gate.passing(805, patience=600):
                 pass
         with pytest.raises(TransientError, match="paced"), gate.passing(20):
             pass

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from mailsync.nylas.wire import read
+
 LARGEST_BODY = 4 * 1024 * 1024
 """Bytes, as received and inflated. Nylas leaves the body out of notifications above 1 MB (read 2026-11)."""
 MESSAGE_TYPES = frozenset({"message.created", "message.updated"})
@@ -111,7 +113,7 @@ def notification_of(body: bytes) -> Notification:
     schemas, read 2026-11).
     """
     try:
-        wire = _wires.decode(body)
+        wire = read(_wires.decode, body)
         family = ".".join(wire.type.split(".")[:2])
         if family not in USED_TYPES:
             return Notification(id=_id(wire.id), type=wire.type, family=family, time=_number(wire.time))
@@ -122,7 +124,7 @@ def notification_of(body: bytes) -> Notification:
     grant, message = _text(about.grant_id) or _text(data.grant_id), _text(about.id)
     if not grant or (family in ABOUT_A_MESSAGE and not message):
         raise NotANotificationError(f"a {family} without the ids of its grant and message")
-    if not _GRANT.fullmatch(grant) or len(message or "") > LONGEST_ID:
+    if not _GRANT.fullmatch(grant) or (message and not _may_be_an_id(message)):
         raise NotANotificationError(f"a {family} with an id that is none of Nylas'")
     return Notification(
         id=_id(wire.id),
@@ -148,6 +150,11 @@ def _folders(value: object) -> tuple[str, ...] | None:
 def _id(value: object) -> str | None:
     """A notification's own id, which is only told to people; one that is no id is left out."""
     return value if isinstance(value, str) and 0 < len(value) <= 128 else None
+
+
+def _may_be_an_id(message: str) -> bool:
+    """A path of dots would lead elsewhere, and half a surrogate pair stands in no URL."""
+    return len(message) <= LONGEST_ID and message not in {".", ".."} and "\ufffd" not in message
 
 
 def _text(value: object) -> str | None:

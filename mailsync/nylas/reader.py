@@ -18,6 +18,7 @@ from mailsync.errors import MessageError, MessageGoneError, Scope, TransientErro
 from mailsync.gates import Gate
 from mailsync.nylas.answers import evidence_of, failure_of
 from mailsync.nylas.notification import LONGEST_ID
+from mailsync.nylas.wire import read
 from mailsync.telemetry import emit
 from mailsync.transport import Answer, Transport
 from mapping.message import Message
@@ -226,7 +227,7 @@ def _is_empty(shown: msgspec.Raw) -> bool:
 
 def _decoded(body: Any, shape: Any, answer: Answer) -> Any:
     try:
-        return msgspec.json.decode(body, type=shape)
+        return read(msgspec.json.Decoder(shape).decode, body)
     except _UNDECODABLE as error:
         raise TransientError(
             f"Nylas answered 200 with something else than it documents ({type(error).__name__})",

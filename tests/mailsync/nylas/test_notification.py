@@ -185,6 +185,7 @@ NOT_NOTIFICATIONS = {
     "message id null": written(envelope("message.updated", about_message(id=None))),
     "message id empty": written(envelope("message.created", about_message(id=""))),
     "message id a number": written(envelope("message.created", about_message(id=17))),
+    "message id a path": written(envelope("message.created", about_message(id=".."))),
     "message id endless": written(envelope("message.created", about_message(id="x" * (LONGEST_ID + 1)))),
     "no grant id": written(envelope("message.created", without(about_message(), "grant_id"))),
     "grant id a number": written(envelope("grant.created", about_grant(grant_id=17))),

@@ -354,6 +354,7 @@ class Wiring:
         return Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing)
 
     def _make_writer(self) -> EmailWriter:
+        from mailsync.kinship import Kinship
         from mailsync.storage.threads import Awaited, Sightings
         from mailsync.write import EmailWriter
 
@@ -362,7 +363,7 @@ class Wiring:
             emails=self.emails,
             journal=self._journal,
             sightings=Sightings(self._account),
-            awaited=Awaited(self._account),
+            kinship=Kinship(emails=self.emails, journal=self._journal, awaited=Awaited(self._account)),
             connected=self._connected,
             rules=self._rules,
             nylas_id_column=settings.nylas_id_column,

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from mailsync.connected import Connected
-from mailsync.dataverse.emails import Emails, Link, Put, Resolved, Standing
+from mailsync.dataverse.emails import Emails, Put, Resolved, Standing
 from mailsync.errors import MessageError, TransientError
+from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal
-from mailsync.storage.threads import Awaited, Child, Sighting, Sightings
+from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.telemetry import Event, emit
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
@@ -27,7 +28,6 @@ from mapping.mapper import map_message
 from mapping.matches import Organisation
 from mapping.message import Message, folder_ids
 from mapping.parties import people_of
-from mapping.regarding import Parent, inherits_regarding
 from mapping.tracking import Skip, TrackingRules, judge_copy, judge_people
 
 SENDERS_COPY_PATIENCE = 180
@@ -41,7 +41,6 @@ EVENTS: dict[Kind, Event] = {
     Kind.SKIPPED: "message_skipped",
 }
 REUSED = "message_id_reused"
-_TELLING = frozenset((Link.LINKED, Link.REFUSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class EmailWriter:
         emails: Emails,
         journal: Journal,
         sightings: Sightings,
-        awaited: Awaited,
+        kinship: Kinship,
         connected: Connected,
         rules: TrackingRules,
         nylas_id_column: str | None,
@@ -90,7 +89,7 @@ class EmailWriter:
         self._emails = emails
         self._journal = journal
         self._sightings = sightings
-        self._awaited = awaited
+        self._kinship = kinship
         self._connected = connected
         self._rules = rules
         self._nylas_id_column = nylas_id_column
@@ -254,70 +253,27 @@ class EmailWriter:
         final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands, detail=placed.detail)
         sighting = Sighting(entry.grant, placed.kind, placed.stands, placed.guard)
         self._sightings.note(str(placed.identity), sighting, message=entry.message, now=entry.noted)
-        if placed.kind is not Kind.REMOVED and placed.reason != REUSED:
-            self._link_children(placed.stands, facts)
+        message_id = facts.identity.message_id
+        if message_id is not None and placed.kind is not Kind.REMOVED and placed.reason != REUSED:
+            self._kinship.gather(message_id, placed.stands, ancestors(facts.message), facts.organisation)
         self._journal.put(final, known)
         return Outcome(placed.kind, placed.reason, placed.stands)
 
     def _hung(self, email: EmailActivity, resolved: Resolved, facts: _Facts) -> str:
         """A reply was written just now, and its nearest ancestors were not there before."""
         missing = ancestors(facts.message)[: resolved.parent_depth]
-        return self._awaiting(email, missing, frozenset((email.parent,)) if email.parent else frozenset(), facts)
+        return self._hang(email, missing, frozenset((email.parent,)) if email.parent else frozenset(), facts)
 
     def _hung_anew(self, email: EmailActivity, standing: Standing, resolved: Resolved, facts: _Facts) -> str:
         """An attempt that died after its write may have left the reply hanging from a farther mail, or from nothing."""
         chain = ancestors(facts.message)
         hangs_well = resolved.parent is not None and standing.parent == resolved.parent.activityid
         missing = chain[: resolved.parent_depth] if hangs_well else chain
-        return self._awaiting(email, missing, frozenset(str(activityid_of(one)) for one in chain), facts)
+        return self._hang(email, missing, frozenset(str(activityid_of(one)) for one in chain), facts)
 
-    def _awaiting(self, email: EmailActivity, missing: Sequence[str], farther: frozenset[str], facts: _Facts) -> str:
-        """Register a reply with these ancestors, then look for them once more.
-
-        A parent is written first and then reads who registered, so one of the two always sees the other.
-        """
-        if not missing:
-            return ""
+    def _hang(self, email: EmailActivity, missing: Sequence[str], farther: frozenset[str], facts: _Facts) -> str:
         child = Child(str(email.activityid), facts.item.grant, facts.item.message)
-        self._awaited.register(child, missing)
-        parent = self._emails.parent(missing)
-        if parent is None:
-            return ""
-        link = self._linked(child, parent, farther, facts.organisation)
-        return link.value if link in _TELLING else ""
-
-    def _link_children(self, stands: str, facts: _Facts) -> None:
-        """Replies that were written before their parent become its children now; the nearest ancestor is the parent."""
-        message_id = facts.identity.message_id
-        children = self._awaited.children_of(message_id) if message_id is not None else ()
-        others = [child for child in children if child.activityid != stands]
-        standing = self._emails.read(stands) if others else None
-        if message_id is None or standing is None:
-            return
-        parent = Parent(standing.activityid, standing.regarding, standing.parties)
-        farther = frozenset(str(activityid_of(one)) for one in ancestors(facts.message))
-        if standing.parent is not None:
-            farther |= {standing.parent}
-        for child in others:
-            link = self._linked(child, parent, farther, facts.organisation)
-            known = self._journal.get(child.grant, child.message) if link in _TELLING else None
-            if known is not None:
-                self._journal.put(replace(known, detail=link.value), known)
-            if link is not Link.GONE:  # one that isn't written yet looks for its parent after its write
-                self._awaited.done(message_id, child)
-
-    def _linked(self, child: Child, parent: Parent, farther: frozenset[str], organisation: Organisation) -> Link:
-        link = self._emails.link(
-            child.activityid,
-            parent,
-            instead_of=farther,
-            with_regarding=lambda standing: inherits_regarding(standing.parties, parent, organisation),
-        )
-        if link in _TELLING:
-            emit(
-                "email_linked", grant=child.grant, message=child.message, activity=child.activityid, outcome=link.value
-            )
-        return link
+        return self._kinship.hang(child, missing, farther, facts.organisation)
 
     def _mapped(self, facts: _Facts, resolved: Resolved) -> EmailActivity:
         try:

@@ -28,6 +28,7 @@ FLOORS = {
     "mailsync.trouble": 3,
     "mailsync.connected": 3,
     "mailsync.ingest": 3,
+    "mailsync.kinship": 3,
     "mailsync.write": 3,
     "mailsync.sweep": 3,
     "mailsync.verify": 3,

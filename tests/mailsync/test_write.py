@@ -12,6 +12,7 @@ from mailsync.connected import Connected
 from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.emails import Emails, Resolved
 from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.envelope import DeletedItem, MessageItem
@@ -71,7 +72,7 @@ class Desk:
                 emails=emails,
                 journal=self.journal,
                 sightings=self.sightings,
-                awaited=self.awaited,
+                kinship=Kinship(emails=emails, journal=self.journal, awaited=self.awaited),
                 connected=connected,
                 rules=self.rules,
                 nylas_id_column=self.nylas_id_column,

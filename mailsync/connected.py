@@ -19,7 +19,7 @@ from mailsync.errors import (
     Scope,
     TransientError,
 )
-from mailsync.nylas.reader import Reader
+from mailsync.nylas.reader import GrantDetails, Reader
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mapping.addresses import normalise, organisation_domains
 from mapping.matches import Organisation
@@ -76,11 +76,17 @@ class Connected:
         self._refused: dict[str, _Refused] = {}
 
     def mailbox(self, grant: str) -> Mailbox:
-        """One mailbox with its aliases; asks Nylas only for one not heard of before."""
+        """One mailbox with its aliases; asks Nylas only for one not heard of before.
+
+        Raises MessageError when the mailbox is disconnected.
+        """
         known = self._current().mailboxes.get(grant)
         if known is not None and known.aliases_read is not None:
             return known
-        return self.refreshed(grant)
+        try:
+            return self.refreshed(grant)
+        except MessageGoneError as error:
+            raise self._gone(grant) from error
 
     def provider_of(self, grant: str) -> str:
         """The provider of a mailbox as last heard, without asking anybody; empty for one not heard of."""
@@ -138,17 +144,11 @@ class Connected:
     def _why_refused(self, grant: str, error: GrantError) -> MailSyncError:
         """A 401 tells neither an expired grant from a wrong key, nor a deleted one: ask for the grant, once."""
         try:
-            details = self._reader.grant(grant)
-        except GrantError:
-            return ConfigurationError(
-                "Nylas refuses our key; check NYLAS_API_KEY and the region in NYLAS_API_URI",
-                reason="nylas_key",
-                scope=Scope.ORGANISATION,
-                evidence=error.evidence,
-            )
+            details = self._details(grant)
+        except ConfigurationError as our_key:
+            return our_key
         except MessageGoneError:
-            self._mailboxes.note_status(grant, DELETED, expired=None)
-            return _disconnected()
+            return self._gone(grant)
         if details.grant_status == VALID and error.reason == "grant_refused":
             return TransientError(
                 "Nylas refused a grant that it calls valid", reason="grant_refused_once", scope=Scope.MAILBOX
@@ -157,6 +157,22 @@ class Connected:
         self._mailboxes.note_status(grant, details.grant_status or "invalid", expired=int(now))
         self._refused[grant] = _Refused(error, now + REFUSED_LIFE)
         return error
+
+    def _details(self, grant: str) -> GrantDetails:
+        """What Nylas knows of a grant, which it tells whoever has the application's key."""
+        try:
+            return self._reader.grant(grant)
+        except GrantError as error:
+            raise ConfigurationError(
+                "Nylas refuses our key; check NYLAS_API_KEY and the region in NYLAS_API_URI",
+                reason="nylas_key",
+                scope=Scope.ORGANISATION,
+                evidence=error.evidence,
+            ) from error
+
+    def _gone(self, grant: str) -> MessageError:
+        self._mailboxes.note_status(grant, DELETED, expired=None)
+        return _disconnected()
 
     def _status_of(self, grant: str) -> str:
         known = self._mailboxes.get(grant)
@@ -179,7 +195,7 @@ class Connected:
 
     def refreshed(self, grant: str) -> Mailbox:
         """Ask Nylas for a mailbox's address and aliases, and keep them; one request."""
-        details = self._reader.grant(grant)
+        details = self._details(grant)
         now = int(self._clock())
         mailbox = Mailbox(
             grant=grant,

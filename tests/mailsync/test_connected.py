@@ -224,6 +224,29 @@ def test_a_wrong_key_is_told_from_an_expired_grant(nylas: NylasServed, mailboxes
     assert mailboxes.get(grant) is None
 
 
+def test_a_wrong_key_is_not_the_fault_of_a_mailbox_nobody_heard_of(
+    nylas: NylasServed, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    for ask in (Connected.mailbox, Connected.refreshed):
+        with pytest.raises(ConfigurationError) as error:
+            ask(connected(nylas, mailboxes, clock, api_key="nyk_of_somebody_else"), grant)
+        assert error.value.reason == "nylas_key"
+
+
+def test_a_mailbox_that_was_deleted_before_anybody_heard_of_it_is_disconnected(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes
+) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    nylas.stand_in.disconnect(grant)
+    with pytest.raises(MessageError) as error:
+        ours.mailbox(grant)
+    assert error.value.reason == "mailbox_disconnected"
+    found = mailboxes.get(grant)
+    assert found is not None
+    assert found.status == "deleted"
+
+
 def test_a_message_of_a_deleted_grant_is_put_aside(nylas: NylasServed, ours: Connected, mailboxes: Mailboxes) -> None:
     grant = nylas.stand_in.connect(new_address(), "google")
     nylas.stand_in.disconnect(grant)

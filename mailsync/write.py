@@ -106,7 +106,10 @@ class EmailWriter:
         facts = self._facts(item, known)
         entry = self._entry(item, facts)
         skip = judge_copy(facts.message, facts.copy, facts.organisation, self._rules)
-        outcome = self._written(item, facts, entry, known) if skip is None else self._skipped(skip, entry, known)
+        if skip is None or self._was_begun(known):
+            outcome = self._written(item, facts, entry, known)
+        else:
+            outcome = self._skipped(skip, entry, known)
         emit(
             EVENTS[outcome.kind],
             grant=item.grant,
@@ -163,12 +166,16 @@ class EmailWriter:
         chain = ancestors(facts.message)
         resolved = self._emails.resolve(facts.identity, ancestors=chain, addresses=facts.people)
         skip = judge_people(facts.message, facts.copy, facts.organisation, resolved.matches, self._rules)
-        if skip is not None:
+        if skip is not None and not self._was_begun(known):
             return self._skipped(skip, entry, known)
         email = self._mapped(facts, resolved)
         known = self._journal.put(replace(entry, activityid=str(email.activityid)), known)
         placed = self._placed(email, resolved, sightings, facts)
         return self._noted(placed, facts, entry, known)
+
+    def _was_begun(self, known: Entry | None) -> bool:
+        """Whether an attempt whose end nobody heard of wrote the email: then no rule comes in time."""
+        return known is not None and known.activityid is not None and self._emails.read(known.activityid) is not None
 
     def _wait_for_senders_copy(self, item: MessageItem, facts: _Facts) -> None:
         """A colleague's mailbox holds the sender's own copy, with the Bcc: for some minutes that one goes first."""

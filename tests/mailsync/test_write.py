@@ -494,6 +494,29 @@ def test_an_answer_lost_after_the_write_is_found_by_the_next_attempt(desk: Desk,
     assert desk.dataverse.stand_in.count("email", statecode=1, statuscode=4) == 1
 
 
+def test_what_was_written_is_there_though_a_rule_would_keep_it_out_by_now(desk: Desk, carl: tuple[str, str]) -> None:
+    """The answer to the write was lost, and then somebody threw the mail away."""
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    desk.dataverse.faults.add(Fault(DropAfter(), body="POST /api/data/v9.2/emails", times=2))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+    desk.nylas.stand_in.move(grant, work.message, "trash", notify=False)
+    assert desk.writer.write(work).kind is Kind.ALREADY_THERE
+    assert desk.record(work).activityid == identity(letter)
+
+
+def test_and_what_was_not_is_kept_out(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    desk.dataverse.faults.add(Fault(Answer(503), body="POST /api/data/v9.2/emails", times=1))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+    desk.nylas.stand_in.move(grant, work.message, "trash", notify=False)
+    assert desk.writer.write(work) == Outcome(Kind.SKIPPED, "trash")
+
+
 def test_the_first_attempts_id_holds_though_the_headers_read_otherwise_later(desk: Desk, carl: tuple[str, str]) -> None:
     """What was perhaps written under the first id must not be written again under another."""
     grant, ann = desk.connect()

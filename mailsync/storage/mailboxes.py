@@ -100,22 +100,18 @@ class Mailboxes:
 
     def lease(self, grant: str, *, now: int, seconds: int) -> Lease | None:
         """The right to sweep a mailbox, or None when another sweep holds it or the mailbox is unknown."""
-        row = self._rows.get(PARTITION, grant)
-        if row is None or (number(row, "lease_until") or 0) > now:
-            return None
         token = uuid.uuid4().hex
-        leased = {
-            "PartitionKey": PARTITION,
-            "RowKey": grant,
-            "lease": token,
-            "lease_until": str(now + seconds),
-            "unfinished": "yes",
-        }
-        try:
-            self._rows.replace(leased, etag_of(row))
-        except ConflictError:
+        leased = {"lease": token, "lease_until": str(now + seconds), "unfinished": "yes"}
+        before: Row = {}
+
+        def if_free(row: Row) -> Mapping[str, str] | None:
+            nonlocal before
+            before = row
+            return leased if (number(row, "lease_until") or 0) <= now else None
+
+        if not self._change(grant, if_free):
             return None
-        return Lease(mailbox=_mailbox(row), token=token, after_unfinished=row.get("unfinished") == "yes")
+        return Lease(mailbox=_mailbox(before), token=token, after_unfinished=before.get("unfinished") == "yes")
 
     def advance(self, lease: Lease, *, watermark: int, now: int, wide: bool = False) -> bool:
         """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""

@@ -95,6 +95,24 @@ def test_one_of_many_gets_it(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
     assert sum(one is None for one in got) == 5
 
 
+def test_one_is_got_though_others_note_things_of_the_mailbox_at_the_same_moment(
+    mailboxes: Mailboxes, mailbox: Mailbox
+) -> None:
+    """Else a sweep would be dropped just because its grant was renewed."""
+    for _ in range(10):
+        places = iter(range(4))
+
+        def lease_or_note(places: Iterator[int] = places) -> Lease | None:
+            if next(places) == 0:
+                return mailboxes.lease(mailbox.grant, now=NOW, seconds=SECONDS)
+            mailboxes.note_waiting(mailbox.grant)
+            return None
+
+        (got,) = (one for one in in_threads(4, lease_or_note) if one is not None)
+        assert isinstance(got, Lease)
+        mailboxes.release(got, unfinished=False)
+
+
 @pytest.mark.parametrize("end", ["advance", "release"])
 def test_a_lease_that_ended_is_free(mailboxes: Mailboxes, mailbox: Mailbox, end: str) -> None:
     held = lease(mailboxes, mailbox)

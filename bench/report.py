@@ -23,7 +23,7 @@ WAYS = {
 }
 BARS = {"a": 4.0, "b": 0.6, "b'": 1.0}
 """How many times as fast as each other way ours must be at least."""
-BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+MARK = "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,11 @@ def told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {unit}" for unit, count in counts.items())
 
 
-def into(document: Path, text: str) -> bool:
-    """Replace what stands between the marks of the benchmark in a document; False when it has none."""
+def into(document: Path, text: str, mark: str = MARK) -> bool:
+    """Replace what stands between the comments `mark` and `/mark` in a document; False when it has none."""
     before = document.read_text(encoding="utf-8") if document.is_file() else ""
     after, found = re.subn(
-        f"({re.escape(BEGIN)}\n).*?({re.escape(END)})",
+        f"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)",
         lambda marks: marks[1] + text + "\n" + marks[2],
         before,
         flags=re.DOTALL,

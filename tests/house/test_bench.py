@@ -13,7 +13,7 @@ from bench.hotspots import hotspots
 from bench.ingest import Ingested, ingest, notifications
 from bench.mail import CONTACTS, deliver_one, furnish
 from bench.measure import Trips, metered
-from bench.report import BEGIN, END, Results, into, markdown
+from bench.report import MARK, Results, into, markdown
 from bench.runs import Run, Ways, recipe_host
 from sandbox.azurite import Azurite
 from sandbox.world import APP, World
@@ -114,9 +114,9 @@ def test_the_report_names_every_bar_that_is_missed() -> None:
 
 def test_the_report_replaces_the_block_of_a_document_and_nothing_else(tmp_path: Path) -> None:
     document = tmp_path / "README.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    document.write_text(f"before\n<!-- {MARK} -->\nold\n<!-- /{MARK} -->\nafter\n")
     assert into(document, "new \\1")
-    assert document.read_text() == f"before\n{BEGIN}\nnew \\1\n{END}\nafter\n"
+    assert document.read_text() == f"before\n<!-- {MARK} -->\nnew \\1\n<!-- /{MARK} -->\nafter\n"
     assert not into(tmp_path / "none.md", "new")
 
 

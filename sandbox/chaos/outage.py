@@ -57,7 +57,6 @@ def live_through(say: Callable[[str], None], *, hurry: float, messages: int) -> 
     ):
         world.know({"ida": IDA})
         grant = world.connect({"ida": IDA})["ida"]
-        world.wait("the mailbox to be swept", lambda: books.swept().get(grant))
         nylas.deliver(grant, _mail(0))
         world.wait_for_emails(1)
         outages = (Fault(DropBefore(), probability=0.5), Fault(Answer(503, {}, b"")))

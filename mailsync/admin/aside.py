@@ -143,7 +143,8 @@ def _called(wiring: Wiring, key: str, mailbox: str | None) -> Kept:
         raise NotAsideError("nothing that was put aside has this key; `aside list` shows them", reason="not_aside")
     if len(found) > 1:
         raise NotAsideError(
-            f"{len(found)} items are called so; give more of the key: " + ", ".join(one.key for one in found),
+            f"{len(found)} items are called so; give one of these, or its --mailbox: "
+            + ", ".join(f"{one.kind}:{one.key} of {one.grant}" for one in found),
             reason="ambiguous_key",
         )
     return found[0]

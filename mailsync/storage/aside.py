@@ -49,9 +49,13 @@ class Kept:
         return self.row.partition(":")[2][:SHORT_KEY]
 
     def is_called(self, key: str) -> bool:
-        """Whether somebody means this one: by the beginning of its key, or by the message's or mailbox's id."""
+        """Whether somebody means this one: by its message's or mailbox's id, or by the beginning of its key.
+
+        Two items of one message have one key; `deleted:` or the like before it says which.
+        """
         digest = self.row.partition(":")[2]
-        return key == self.row or digest == _digest(key) or (len(key) >= 4 and digest.startswith(key.lower()))
+        kind, _, begin = key.lower().rpartition(":")
+        return digest == _digest(key) or (kind in {"", self.kind} and len(begin) >= 4 and digest.startswith(begin))
 
 
 class Aside:

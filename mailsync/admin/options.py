@@ -26,3 +26,12 @@ def moment_of(text: str, *, now: float, option: str) -> int:
     except ValueError:
         raise typer.BadParameter(f"is not {WHEN}", param_hint=option) from None
     return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def span_of(since: str, until: str | None, *, now: float) -> tuple[int, int]:
+    """Unix seconds from when until when, no later than now; raises typer.BadParameter."""
+    begin = moment_of(since, now=now, option="--since")
+    end = int(now) if until is None else min(moment_of(until, now=now, option="--until"), int(now))
+    if begin >= end:
+        raise typer.BadParameter("is not before --until, or not before now", param_hint="--since")
+    return begin, end

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mailsync.admin.console import ending, say, say_json, wiring_of
-from mailsync.admin.options import WHEN, AsJson, moment_of
+from mailsync.admin.options import WHEN, AsJson, span_of
 from mailsync.windows import moment
 
 
@@ -27,11 +27,7 @@ def sweep(
     """
     with ending(as_json=as_json):
         wiring = wiring_of(context)
-        now = wiring.clock()
-        begin = moment_of(since, now=now, option="--since")
-        end = min(moment_of(until, now=now, option="--until"), int(now)) if until is not None else int(now)
-        if begin >= end:
-            raise typer.BadParameter("is not before --until", param_hint="--since")
+        begin, end = span_of(since, until, now=wiring.clock())
         found = wiring.mailbox(mailbox)
         windows = wiring.replayer.sweep(found, since=begin, until=end)
     first, last = windows[0].after + 1, windows[-1].before - 1

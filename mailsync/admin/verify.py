@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from mailsync.admin.console import as_text, ending, progress_console, say, say_json, say_table, wiring_of
-from mailsync.admin.options import WHEN, AsJson, ShowAddresses, Yes, moment_of
+from mailsync.admin.options import WHEN, AsJson, ShowAddresses, Yes, span_of
 from mailsync.errors import MailSyncError
 from mailsync.windows import moment
 
@@ -55,7 +55,9 @@ def verify(
         typer.Option("--recreate", help="Bring back emails that were removed from Dataverse; asks first."),
     ] = False,
     yes: Yes = False,
-    report: Annotated[Path | None, typer.Option(help="Keep the result in this file, as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Keep the result in this file, as JSON.", dir_okay=False, writable=True)
+    ] = None,
     addresses: ShowAddresses = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,13 +74,11 @@ def verify(
     """
     if recreate and as_json and not yes:
         raise typer.BadParameter("asks before it brings anything back; with --json add --yes", param_hint="--recreate")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise typer.BadParameter("is in a folder that is not there", param_hint="--report")
     with ending(as_json=as_json):
         wiring = wiring_of(context)
-        now = wiring.clock()
-        begin = moment_of(since, now=now, option="--since")
-        end = moment_of(until, now=now, option="--until") if until is not None else int(now)
-        if begin >= end:
-            raise typer.BadParameter("is not before --until", param_hint="--since")
+        begin, end = span_of(since, until, now=wiring.clock())
         only = wiring.mailbox(mailbox).grant if mailbox is not None else None
         proof = _proved(wiring, begin, end, grace * 60, only)
         told = _as_json(proof, addresses=addresses)

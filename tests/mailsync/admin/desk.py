@@ -109,7 +109,10 @@ class Desk:
         self.work()
 
     def sweep_without_writing(self) -> None:
-        """The timer fires and mailboxes are swept; what they enqueue is lost from its queue."""
+        """The timer fires and mailboxes are swept; what they enqueue is lost from its queue.
+
+        A sweep finds mail that is dated since the one before, or up to a quarter of an hour earlier.
+        """
         self.app.sweep_missed()
         for text in self.take(SWEEPS):
             self.app.handle_sweep(text.encode())

@@ -5,7 +5,7 @@ Tells ids, rules and outcomes; never what a mail says, and of its people no more
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailsync.connected import Connected
@@ -119,17 +119,23 @@ class Explainer:
             "queue; if not, the next sweep that reaches its date finds it, and `verify --repair` enqueues it."
         )
 
-    def _told(self, activityid: str | None, copies: Iterable[CopyTold], *, unknown: str = "") -> Explanation:
+    def _told(self, activityid: str | None, copies: Sequence[CopyTold], *, unknown: str = "") -> Explanation:
         email: Standing | None = None
         if activityid is None:
             said = "No email of it was written."
         else:
             try:
                 email = self._emails().read(activityid)
-                said = "The email stands there." if email is not None else "There is no email under this id."
+                said = "The email stands there." if email is not None else _missing(copies)
             except MailSyncError as error:
                 said = f"Dataverse could not be asked: {error}"
         return Explanation(activityid=activityid, email=email, dataverse=said, copies=tuple(copies), unknown=unknown)
+
+
+def _missing(copies: Sequence[CopyTold]) -> str:
+    if any(copy.entry is not None and copy.entry.kind.is_final for copy in copies):
+        return "The email stood there and was removed since; only `verify --recreate` brings it back."
+    return "There is no email under this id."
 
 
 def next_of(entry: Entry, *, kept: Kept | None, mailbox: Mailbox | None, now: int) -> str:

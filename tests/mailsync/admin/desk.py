@@ -29,6 +29,8 @@ from sandbox.nylas import NylasStandIn
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MOST_ROUNDS = 60
 """How often a test's queues are emptied before their items count as going round without end."""
+LONGEST_WAIT = 20.0
+"""Seconds for what is hidden on a queue to be shown."""
 
 
 class Clock:
@@ -143,6 +145,15 @@ class Desk:
                         taken.append(message.content)
             except ResourceNotFoundError:
                 pass
+        return taken
+
+    def awaited(self, name: str, number: int) -> list[str]:
+        """So many texts of a queue, taken off it; even a hurried one comes a second late."""
+        taken: list[str] = []
+        end = time.monotonic() + LONGEST_WAIT
+        while len(taken) < number:
+            assert time.monotonic() < end, f"{len(taken)} of {number} came"
+            taken += self.take(name)
         return taken
 
     def items(self, name: str = MESSAGES) -> list[Item]:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from mailsync.storage.envelope import MESSAGES
-from mapping.identity import activityid_of
 from sandbox.faults import Answer, DropBefore, Fault
 from sandbox.mail import Person
 from tests.mailsync.admin.desk import HOUR, MINUTE, Desk
@@ -22,16 +21,14 @@ def explained(desk: Desk, grant: str, message: str) -> dict[str, Any]:
 
 
 def test_a_written_message_is_told_from_its_notification_to_its_row(desk: Desk) -> None:
-    ann = desk.connect()
+    grant = desk.connect()
     dora = desk.dataverse.add("contact", lastname="Dora", emailaddress1="dora@fabrikam.example")
-    mail = desk.mail(ann)
-    message = desk.arrive(ann, mail)
-    told = explained(desk, ann, message)
+    told = explained(desk, grant, desk.arrive(grant))
     assert (told["outcome"], told["from"]) == ("written", "message.created")
     assert told["notification"]
     assert told["seen"] <= told["noted"]
     assert len(told["folders"]) == 1
-    assert told["activityid"] == str(activityid_of(mail.message_id or "")) == told["email"]["activityid"]
+    assert told["activityid"] == told["email"]["activityid"] == desk.emails()[0]["activityid"]
     assert told["dataverse"] == "The email stands there."
     assert (told["email"]["state"], told["email"]["status"]) == ("completed", "received")
     assert told["email"]["regarding"] == f"contact {dora}"

@@ -122,7 +122,10 @@ def test_an_unknown_mailbox_is_refused_with_where_to_look(desk: Desk) -> None:
 
 
 def test_an_address_of_two_mailboxes_is_refused_with_their_grants(desk: Desk) -> None:
-    grants = [desk.nylas.connect("both@contoso.example", provider) for provider in ("google", "microsoft")]
+    grants = [
+        desk.nylas.connect("both@contoso.example", provider, created_at=desk.clock() - DAY)
+        for provider in ("google", "microsoft")
+    ]
     desk.sweep()
     error = refused(desk, "both@contoso.example", "--since", "6h")
     assert error["reason"] == "ambiguous_mailbox"

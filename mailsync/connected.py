@@ -21,6 +21,7 @@ from mailsync.errors import (
 )
 from mailsync.nylas.reader import GrantDetails, Reader
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
+from mailsync.windows import first_window_start
 from mapping.addresses import normalise, organisation_domains
 from mapping.matches import Organisation
 from mapping.message import Message
@@ -103,15 +104,27 @@ class Connected:
             address in _addresses(one) for one in mailboxes.values() if one.status == VALID and one.grant != grant
         )
 
-    def earlier(self, mailbox: Mailbox) -> Mailbox | None:
-        """The same mailbox under another grant: the one under which it was swept farthest."""
+    def swept_from(self, mailbox: Mailbox, *, since: int, overlap: int) -> int:
+        """The moment before which nothing of a mailbox is swept: its connection, or where the next window of an earlier
+        grant would have begun, and never before the start of this installation."""
+        begin = mailbox.connected or 0
+        swept = [one for one in self._namesakes(mailbox) if one.watermark is not None]
+        if swept:
+            earlier = max(swept, key=lambda one: one.watermark or 0)
+            begin = min(begin, max((earlier.watermark or 0) - overlap, earlier.connected or 0))
+        return first_window_start(connected=begin, since=since)
+
+    def successor(self, grant: str) -> str | None:
+        """The grant under which a mailbox is connected now, where this one was deleted."""
+        mailbox = self._mailboxes.get(grant)
+        if mailbox is None or mailbox.status != DELETED:
+            return None
+        return next((one.grant for one in self._namesakes(mailbox) if one.status == VALID), None)
+
+    def _namesakes(self, mailbox: Mailbox) -> list[Mailbox]:
+        """The same mailbox under other grants."""
         address = normalise(mailbox.email)
-        swept = [
-            one
-            for one in self._mailboxes.all()
-            if one.grant != mailbox.grant and one.watermark is not None and normalise(one.email) == address
-        ]
-        return max(swept, key=lambda one: one.watermark or 0, default=None)
+        return [one for one in self._mailboxes.all() if one.grant != mailbox.grant and normalise(one.email) == address]
 
     def message(self, grant: str, message: str) -> Message:
         """One message from Nylas; where the mailbox itself is the trouble, the error says so.

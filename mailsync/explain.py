@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from mailsync.connected import Connected
 from mailsync.dataverse.emails import Emails, Standing
 from mailsync.errors import MailSyncError, MessageGoneError
 from mailsync.outcome import Kind
+from mailsync.proof import FOLDER_RULES, GRACE, is_in_time
 from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import VALID, Mailbox, Mailboxes
 from mailsync.storage.threads import Sightings
-from mailsync.verify import FOLDER_RULES, GRACE, is_in_time
 from mailsync.windows import moment
+from mailsync.write import REUSED
+from mapping.guard import another_identity
 from mapping.identity import activityid_of, canonical_message_id
 
 
@@ -84,6 +87,7 @@ class Explainer:
             self._copy(entry.grant, entry.message, entry) for entry in self._journal.of_activity(grant, identity)
         ]
         copies.sort(key=lambda copy: copy.grant != grant)
+        copies += self._under_the_same(grant, UUID(identity))
         stands = next((copy.entry.activityid for copy in copies if copy.entry and copy.entry.activityid), identity)
         unknown = (
             "no connected mailbox has brought a mail with this Message-ID as far as Dataverse. One that was skipped, "
@@ -95,6 +99,16 @@ class Explainer:
         """The copies of all mailboxes that hold the email of this identity."""
         entries = (self._journal.copy(one.grant, one.copy) for one in self._sightings.of(identity))
         return [self._copy(entry.grant, entry.message, entry) for entry in entries if entry is not None]
+
+    def _under_the_same(self, grant: str, identity: UUID) -> list[CopyTold]:
+        """The copies of other mails that this mailbox brought under the same Message-ID."""
+        others = {entry.activityid for entry in self._journal.of_reason(grant, REUSED) if entry.activityid}
+        return [
+            copy
+            for other in sorted(others)
+            if any(another_identity(identity, one.guard) == UUID(other) for one in self._sightings.of(other))
+            for copy in self._seen(other)
+        ]
 
     def _copy(self, grant: str, message: str, entry: Entry | None) -> CopyTold:
         kept = self._aside.of_message(grant, message)

@@ -15,13 +15,13 @@ from mailsync.connected import Connected
 from mailsync.errors import MailSyncError, MessageGoneError
 from mailsync.listings import Patience
 from mailsync.outcome import Kind
+from mailsync.proof import Counted
 from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.envelope import MessageItem, SweepItem, decode
 from mailsync.storage.journal import Entry, Journal
 from mailsync.storage.mailboxes import VALID, Mailbox
 from mailsync.storage.threads import Sightings
-from mailsync.verify import Counted
-from mailsync.windows import Window, cut, first_window_start, moment
+from mailsync.windows import Window, cut, moment
 from mapping.addresses import normalise
 from mapping.identity import identity_of
 
@@ -69,6 +69,8 @@ class Replayer:
         """
         item = msgspec.structs.replace(decode(kept.envelope), attempt=0, misses=0, revived=False, not_before=None)
         if isinstance(item, MessageItem):
+            if (successor := self._connected().successor(item.grant)) is not None:
+                item = msgspec.structs.replace(item, grant=successor)
             self._note_queued(item)
         self._send(item)
         self._aside.note_replayed(kept, now=self._now())
@@ -97,7 +99,7 @@ class Replayer:
 
     def sweep(self, mailbox: Mailbox, *, since: int, until: int) -> Sequence[Window]:
         """Enqueue sweeps of a span of a mailbox, a window of a day each; the live watermark stays where it is."""
-        floor = first_window_start(connected=mailbox.connected, since=self._sync_since())
+        floor = self._connected().swept_from(mailbox, since=self._sync_since(), overlap=0)
         _check_sweepable(mailbox, until=until, floor=floor)
         windows = tuple(cut(max(since, floor), until))
         for number, window in enumerate(windows):

@@ -20,7 +20,7 @@ from mailsync.storage.journal import Entry, Journal, Known, hash_of
 from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes
 from mailsync.telemetry import emit
 from mailsync.trouble import TIMER
-from mailsync.windows import Window, first_window_start, narrowed, next_window
+from mailsync.windows import Window, narrowed, next_window
 from mapping.message import folder_ids
 
 LEASE = 420
@@ -143,7 +143,7 @@ class MailboxSweeper:
         try:
             if self._enqueue_waiting(lease.mailbox, "renewed"):
                 emit("grant_recorded", grant=item.grant, what="renewed", at=now)
-            floor = self._floor(lease.mailbox)
+            floor = self._connected.swept_from(lease.mailbox, since=self._sync_since(), overlap=self._overlap)
             if floor > now:
                 self._end(lease, listing)
                 return
@@ -188,16 +188,6 @@ class MailboxSweeper:
         if known is None or known.aliases_read is None or item.source.startswith("grant."):
             return True
         return now - known.aliases_read > ALIASES_LIFE
-
-    def _floor(self, mailbox: Mailbox) -> int:
-        """Before this moment nothing is swept: the mailbox's connection, or where an earlier grant's next window would
-        have begun, and never before the start of this installation."""
-        begin = connected = mailbox.connected or 0
-        if mailbox.watermark is not None:
-            begin = mailbox.watermark
-        elif (earlier := self._connected.earlier(mailbox)) is not None and earlier.watermark is not None:
-            begin = max(earlier.watermark - self._overlap, earlier.connected or 0)
-        return first_window_start(connected=min(connected, begin), since=self._sync_since())
 
     def _enqueue_waiting(self, mailbox: Mailbox, source: str) -> bool:
         """Messages that left the queue while the grant was expired go back on it; False when none did."""

@@ -10,7 +10,7 @@ import hashlib
 import html
 import re
 from dataclasses import replace
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from mapping.addresses import normalise
 from mapping.email_activity import EmailActivity
@@ -70,4 +70,9 @@ def as_another_mail(email: EmailActivity, guard: str) -> EmailActivity:
 
     `messageid` stays empty: Dataverse and other trackers take it for unique.
     """
-    return replace(email, activityid=uuid5(NAMESPACE, f"{email.activityid}\n{guard}"), messageid=None)
+    return replace(email, activityid=another_identity(email.activityid, guard), messageid=None)
+
+
+def another_identity(identity: UUID, guard: str) -> UUID:
+    """The id of the mail with this guard, where its own is already that of another mail."""
+    return uuid5(NAMESPACE, f"{identity}\n{guard}")

@@ -88,14 +88,14 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _email(email: Standing, *, addresses: bool) -> dict[str, Any]:
-    matched = sum(party.id is not None for party in email.parties)
     told: dict[str, Any] = {
         "activityid": email.activityid,
         "state": STATES.get(email.statecode, str(email.statecode)),
         "status": STATUSES.get(email.statuscode, str(email.statuscode)),
         "regarding": f"{email.regarding.table} {email.regarding.id}" if email.regarding is not None else None,
         "parent": email.parent,
-        "parties": f"{len(email.parties)}, {matched} of them known to Dataverse",
+        "parties": len(email.parties),
+        "matched": [f"{party.table} {party.id}" for party in email.parties if party.id is not None],
     }
     if addresses:
         told["addresses"] = [party.address for party in email.parties if party.address]

@@ -16,7 +16,7 @@ from mailsync.windows import moment
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mailsync.verify import Bucket, Counted, Doubled, MailboxProof, Proof
+    from mailsync.proof import Bucket, Counted, Doubled, MailboxProof, Proof
     from mailsync.wiring import Wiring
 
 BUCKETS = {

@@ -163,6 +163,14 @@ class Journal:
         )
         return tuple(_entry(row) for row in rows)
 
+    def of_reason(self, grant: str, reason: str) -> tuple[Entry, ...]:
+        """A mailbox's messages with this reason; reads its whole journal, so for a person's question only."""
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge 'm:' and RowKey lt 'm;' and reason eq @reason",
+            {"grant": grant, "reason": reason},
+        )
+        return tuple(_entry(row) for row in rows)
+
     def forget(self, grant: str, message: str) -> None:
         """Take a message out, as if it had never been seen: it may then be done again, final or not."""
         for _ in range(TRIES):

@@ -31,6 +31,7 @@ FLOORS = {
     "mailsync.kinship": 3,
     "mailsync.write": 3,
     "mailsync.sweep": 3,
+    "mailsync.proof": 3,
     "mailsync.verify": 3,
     "mailsync.explain": 3,
     "mailsync.replay": 3,

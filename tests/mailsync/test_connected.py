@@ -127,18 +127,23 @@ def test_whether_an_address_is_another_mailboxes(nylas: NylasServed, ours: Conne
     assert not ours.is_anothers_mailbox("stranger@nowhere.example", anns)
 
 
-def test_under_which_earlier_grant_the_same_mailbox_was_swept_farthest(ours: Connected, mailboxes: Mailboxes) -> None:
-    address, now = new_address(), Mailbox(grant=new_id())
+def test_a_mailbox_is_swept_from_where_it_was_swept_farthest_under_an_earlier_grant(
+    ours: Connected, mailboxes: Mailboxes
+) -> None:
+    address, now = new_address(), Mailbox(grant=new_id(), connected=NOW)
     for written, watermark in ((address, NOW - 50), (address.upper(), NOW - 20), (new_address(), NOW), (address, None)):
         one = Mailbox(grant=new_id(), email=written)
         mailboxes.note_listed(one)
         lease = mailboxes.lease(one.grant, now=NOW, seconds=9)
         if lease is not None and watermark is not None:
             mailboxes.advance(lease, watermark=watermark, now=NOW)
-    found = ours.earlier(replace(now, email=address))
-    assert found is not None
-    assert found.watermark == NOW - 20
-    assert ours.earlier(replace(now, email=new_address())) is None
+
+    def begin(address: str, **more: int) -> int:
+        return ours.swept_from(replace(now, email=address), **{"since": NOW - 100, "overlap": 9, **more})
+
+    assert begin(address) == NOW - 29
+    assert begin(address, since=NOW - 5) == NOW - 5
+    assert begin(new_address()) == NOW
 
 
 # folders

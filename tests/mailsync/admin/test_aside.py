@@ -155,6 +155,24 @@ def test_what_was_replayed_already_is_replayed_only_again(desk: Desk) -> None:
     assert len(desk.emails()) == 1, "it ends at the journal"
 
 
+def test_what_a_disconnected_mailbox_left_is_replayed_under_its_new_grant(desk: Desk) -> None:
+    old = desk.connect()
+    address, mail = desk.address(old), desk.mail(old)
+    message = desk.deliver(old, mail)
+    desk.notify(old, message)
+    desk.nylas.disconnect(old)
+    desk.work()
+    (kept,) = desk.told("aside", "list")["aside"]
+    assert kept["reason"] == "mailbox_disconnected"
+    new = desk.nylas.connect(address, "microsoft", created_at=desk.clock())
+    desk.sweep()
+    desk.deliver(new, mail, message_id=message)
+    desk.told("aside", "replay", "--all")
+    desk.work()
+    assert desk.verified("--mailbox", new)["written"] == 1
+    assert desk.told("aside", "list")["aside"] == []
+
+
 def test_items_are_replayed_by_reason_by_mailbox_or_all(desk: Desk) -> None:
     ann, bob = desk.connect("ann"), desk.connect("bob")
     of_ann, of_bob = put_aside(desk, ann), put_aside(desk, bob)

@@ -32,7 +32,7 @@ def test_a_written_message_is_told_from_its_notification_to_its_row(desk: Desk) 
     assert told["dataverse"] == "The email stands there."
     assert (told["email"]["state"], told["email"]["status"]) == ("completed", "received")
     assert told["email"]["regarding"] == f"contact {dora}"
-    assert told["email"]["parties"].endswith("known to Dataverse")
+    assert told["email"]["matched"] == [f"contact {dora}"]
     assert "Nothing more" in told["next"]
 
 
@@ -147,10 +147,12 @@ def test_another_mail_under_a_message_id_that_is_taken_is_told_as_that(desk: Des
     grant = desk.connect()
     first = desk.mail(grant, subject="Scan one")
     second = desk.mail(grant, subject="Scan two", message_id=first.message_id)
-    taken = explained(desk, grant, desk.arrive(grant, first))
-    told = explained(desk, grant, desk.arrive(grant, second))
+    messages = [desk.arrive(grant, mail) for mail in (first, second)]
+    taken, told = (explained(desk, grant, message) for message in messages)
     assert (told["outcome"], told["reason"]) == ("written", "message_id_reused")
     assert told["activityid"] == told["email"]["activityid"] != taken["activityid"]
+    both = desk.told("explain", grant, first.message_id or "")["copies"]
+    assert [copy["message"] for copy in both] == messages
 
 
 def test_a_message_nobody_heard_of_is_looked_for_in_its_mailbox(desk: Desk) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mailsync.outcome import Kind
+from mailsync.proof import Bucket, Seen, bucket_of
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry
-from mailsync.verify import Bucket, Seen, bucket_of
 from tests.mailsync.parts import NOW
 
 GRACE = 900

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.mailsync.admin.desk import Clock, Desk
 
 TENANT = "0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"
 CLIENT = "7a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
+MOST_DESKS = 100
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +29,16 @@ def certificate() -> Certificate:
 
 @pytest.fixture(scope="session")
 def bundle(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificate.bundle(tmp_path_factory.mktemp("trust") / "trusted.pem")
+    """Our authority alone: nobody else is called here, and reading the usual hundred takes long for each connection."""
+    trusted = tmp_path_factory.mktemp("trust") / "trusted.pem"
+    trusted.write_bytes(certificate.authority)
+    return trusted
 
 
 @pytest.fixture(scope="session")
 def accounts() -> Iterator[Iterator[str]]:
     """Connection strings of accounts nobody has used yet."""
-    with Azurite(accounts=80) as running:
+    with Azurite(accounts=MOST_DESKS) as running:
         yield iter(running.connection_strings)
 
 
@@ -47,14 +51,29 @@ def entra(certificate: Certificate) -> Iterator[tuple[EntraStandIn, str]]:
 
 @pytest.fixture
 def desk(
-    certificate: Certificate,
-    bundle: Path,
-    accounts: Iterator[str],
-    entra: tuple[EntraStandIn, str],
-    monkeypatch: pytest.MonkeyPatch,
+    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
 ) -> Iterator[Desk]:
+    with opened(certificate, bundle, accounts, entra) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def idle_desk(
+    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+) -> Iterator[Desk]:
+    """A desk where nothing ever happens, for what is refused before anything does."""
+    with opened(certificate, bundle, accounts, entra) as one:
+        yield one
+
+
+@contextmanager
+def opened(
+    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+) -> Iterator[Desk]:
+    """A desk with an account that nobody has used."""
     clock = Clock()
     with ExitStack() as stack:
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
         nylas = stack.enter_context(NylasStandIn("nyk_only_for_tests", clock=clock))
         dataverse = DataverseStandIn(entra[0].authorise)
         faults = {"nylas": Faults(nylas.app), "dataverse": Faults(dataverse.app)}
@@ -74,7 +93,7 @@ def desk(
             "SWEEP_SPREAD": "0",
         }
         for name, value in settings.items():  # azure-identity and the SDK of Nylas read the environment themselves
-            monkeypatch.setenv(name, value)
+            environment.setenv(name, value)
         app = Wiring(settings)
         app.clock = clock
         app.hurry = 1e6

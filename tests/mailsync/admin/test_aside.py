@@ -26,9 +26,9 @@ def put_aside_text(desk: Desk, text: str) -> None:
     desk.app.handle_message(text.encode())
 
 
-def test_nothing_put_aside_is_said_as_that(desk: Desk) -> None:
-    assert desk.told("aside", "list") == {"aside": []}
-    assert desk.run("aside", "list").stdout == "Nothing is put aside.\n"
+def test_nothing_put_aside_is_said_as_that(idle_desk: Desk) -> None:
+    assert idle_desk.told("aside", "list") == {"aside": []}
+    assert idle_desk.run("aside", "list").stdout == "Nothing is put aside.\n"
 
 
 def test_the_list_is_narrowed_by_reason_and_by_mailbox(desk: Desk) -> None:
@@ -95,14 +95,14 @@ def test_neither_list_nor_show_tells_an_address_a_subject_or_a_body(desk: Desk) 
 
 
 @pytest.mark.parametrize("words", [("show",), ("replay",)])
-def test_a_key_that_nothing_has_is_said_to_be_none(desk: Desk, words: tuple[str, ...]) -> None:
-    told = desk.told("aside", *words, "0123456789ab", exit_code=1)
+def test_a_key_that_nothing_has_is_said_to_be_none(idle_desk: Desk, words: tuple[str, ...]) -> None:
+    told = idle_desk.told("aside", *words, "0123456789ab", exit_code=1)
     assert told["error"]["reason"] == "not_aside"
     assert "aside list" in told["error"]["advice"]
 
 
-def test_an_unknown_mailbox_is_no_empty_list(desk: Desk) -> None:
-    told = desk.told("aside", "list", "--mailbox", "nobody@contoso.example", exit_code=1)
+def test_an_unknown_mailbox_is_no_empty_list(idle_desk: Desk) -> None:
+    told = idle_desk.told("aside", "list", "--mailbox", "nobody@contoso.example", exit_code=1)
     assert told["error"]["reason"] == "unknown_mailbox"
 
 
@@ -191,8 +191,8 @@ def test_items_are_replayed_by_reason_by_mailbox_or_all(desk: Desk) -> None:
     assert replayed("--reason", "poison") == []
 
 
-def test_replay_asks_what_to_replay(desk: Desk) -> None:
-    refused = desk.run("aside", "replay")
+def test_replay_asks_what_to_replay(idle_desk: Desk) -> None:
+    refused = idle_desk.run("aside", "replay")
     assert refused.exit_code == 2
     assert all(way in refused.output for way in ("KEY", "--reason", "--mailbox", "--all"))
 

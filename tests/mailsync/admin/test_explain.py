@@ -207,6 +207,6 @@ def test_addresses_are_told_only_when_asked_for_and_a_subject_never(desk: Desk) 
         assert "secret" not in plain + with_addresses
 
 
-def test_a_mailbox_nobody_knows_is_refused(desk: Desk) -> None:
-    told = desk.told("explain", "nobody@contoso.example", "some-message", exit_code=1)
+def test_a_mailbox_nobody_knows_is_refused(idle_desk: Desk) -> None:
+    told = idle_desk.told("explain", "nobody@contoso.example", "some-message", exit_code=1)
     assert told["error"]["reason"] == "unknown_mailbox"

@@ -148,7 +148,7 @@ def test_while_nylas_is_out_of_reach_a_known_mailbox_is_enqueued_all_the_same(de
     [(), ("--since", "soon"), ("--since", "6h", "--until", "7h"), ("--since", "2999-01-01")],
     ids=" ".join,
 )
-def test_a_span_that_is_none_is_refused(desk: Desk, words: tuple[str, ...]) -> None:
-    said = desk.run("sweep", "any@contoso.example", *words)
+def test_a_span_that_is_none_is_refused(idle_desk: Desk, words: tuple[str, ...]) -> None:
+    said = idle_desk.run("sweep", "any@contoso.example", *words)
     assert said.exit_code == 2
     assert "--since" in said.stderr

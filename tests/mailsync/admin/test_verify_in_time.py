@@ -126,12 +126,13 @@ def test_many_messages_cost_few_requests(desk: Desk) -> None:
     ids=lambda words: " ".join(words) if isinstance(words, tuple) else None,
 )
 def test_an_option_that_cannot_be_used_is_named_and_nothing_is_done(
-    desk: Desk, words: tuple[str, ...], complaint: str
+    idle_desk: Desk, words: tuple[str, ...], complaint: str
 ) -> None:
-    refused = desk.run("verify", *words)
+    idle_desk.nylas.calls.clear()
+    refused = idle_desk.run("verify", *words)
     assert refused.exit_code == 2
     assert complaint in refused.stderr
-    assert not desk.nylas.calls
+    assert not idle_desk.nylas.calls
 
 
 def test_a_setting_that_is_missing_is_named(desk: Desk) -> None:
@@ -142,8 +143,8 @@ def test_a_setting_that_is_missing_is_named(desk: Desk) -> None:
     assert "DATAVERSE_URL" in desk.told("verify", exit_code=2)["error"]["advice"]
 
 
-def test_a_mailbox_nobody_knows_is_no_proof(desk: Desk) -> None:
-    assert desk.told("verify", "--mailbox", new_id(), exit_code=1)["error"]["reason"] == "unknown_mailbox"
+def test_a_mailbox_nobody_knows_is_no_proof(idle_desk: Desk) -> None:
+    assert idle_desk.told("verify", "--mailbox", new_id(), exit_code=1)["error"]["reason"] == "unknown_mailbox"
 
 
 def test_nothing_is_listed_of_the_time_to_come(desk: Desk) -> None:

@@ -26,7 +26,12 @@ app = typer.Typer(
 )
 Reason = Annotated[str | None, typer.Option(help="Only those with this reason, as `aside list` shows it.")]
 InMailbox = Annotated[str | None, typer.Option("--mailbox", help="Only those of this mailbox: a grant id or address.")]
-Key = Annotated[str, typer.Argument(help="The key that `aside list` shows, or the message's Nylas id.")]
+Key = Annotated[
+    str,
+    typer.Argument(
+        help="The key that `aside list` shows, or the message's Nylas id; `KIND:KEY` where two items have one."
+    ),
+]
 
 
 class NotAsideError(MailSyncError):

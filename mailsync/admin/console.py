@@ -38,7 +38,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
             say_json({"error": {"reason": error.reason, "advice": str(error), "evidence": str(error.evidence)}})
         else:
             evidence = f" ({error.evidence})" if str(error.evidence) else ""
-            typer.echo(f"{error}{evidence}", err=True)
+            typer.echo(_harmless(f"{error}{evidence}"), err=True)
         raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1) from error
 
 
@@ -55,7 +55,7 @@ def as_text(said: Mapping[str, Any]) -> str:
 def say(*lines: str) -> None:
     """Print lines for a person."""
     for line in lines:
-        _console().print(line, soft_wrap=True)
+        _console().print(_harmless(line), soft_wrap=True)
 
 
 def say_table(headings: Iterable[str], rows: Iterable[Iterable[str]], *, numbers: bool = False) -> None:
@@ -64,7 +64,7 @@ def say_table(headings: Iterable[str], rows: Iterable[Iterable[str]], *, numbers
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if numbers and place else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_harmless, row))
     _console().print(table)
 
 
@@ -75,7 +75,7 @@ def say_facts(facts: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, fact in facts:
         if fact:
-            table.add_row(name, fact)
+            table.add_row(name, _harmless(fact))
     _console().print(table)
 
 
@@ -85,6 +85,11 @@ def progress_console() -> Console:
 
 
 def _console() -> Console:
-    # ids and reasons of others are printed as they are: no markup in them means anything
+    # no markup in the ids and reasons of others means anything
     width = None if sys.stdout.isatty() else WIDTH
     return Console(markup=False, emoji=False, highlight=False, width=width)
+
+
+def _harmless(text: str) -> str:
+    """A text of others with nothing in it that steers a terminal."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

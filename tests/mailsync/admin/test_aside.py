@@ -243,3 +243,12 @@ def test_two_items_of_one_message_are_told_apart_by_what_they_are(desk: Desk) ->
     named = f"deleted:{deleted['key']}"
     assert named in told["error"]["advice"], "the words to use are in the answer"
     assert desk.told("aside", "show", named) == deleted
+
+
+def test_a_text_that_would_steer_a_terminal_is_shown_and_does_not(desk: Desk) -> None:
+    """It erases no line before it and turns no letters round."""
+    put_aside_text(desk, "some\x1b[2K\rwords\u202e")
+    (listed,) = desk.told("aside", "list")["aside"]
+    assert listed["item"] == "some\x1b[2K\rwords\u202e", "a machine gets it as it is"
+    shown = desk.run("aside", "show", listed["key"]).stdout
+    assert "some\\x1b[2K\\rwords\\u202e" in shown

@@ -71,6 +71,10 @@ class ConfigurationError(MailSyncError):
     """A person must change a setting, a key or a role; the work waits meanwhile and is not lost."""
 
 
+class ArgumentError(MailSyncError):
+    """What a person at the keyboard named is not there, or is not one thing; nothing was done."""
+
+
 class GrantError(MailSyncError):
     """Nylas can't reach this mailbox until its owner signs in again or reconnects it."""
 

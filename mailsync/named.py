@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mailsync.errors import MailSyncError
+from mailsync.errors import ArgumentError
 from mailsync.nylas.grants import Grant
 from mailsync.storage.mailboxes import VALID, Mailbox
 from mapping.addresses import normalise
 
+MOST_LISTED = 20
+"""Mailboxes that an error names."""
 
-class UnknownMailboxError(MailSyncError):
+
+class UnknownMailboxError(ArgumentError):
     """No mailbox is called so, or several are."""
 
 
 def mailbox_named(text: str, *, known: Iterable[Mailbox], grants: Callable[[], Iterable[Grant]]) -> Mailbox:
     """The mailbox a person names; Nylas is asked only where our own table knows none."""
-    found = _called(text, list(known)) or _called(text, [as_mailbox(grant) for grant in grants()])
+    here = list(known)
+    found = _called(text, here)
     if not found:
-        raise UnknownMailboxError(
-            "no mailbox has this grant id or address, neither here nor at Nylas; `verify` lists those there are",
-            reason="unknown_mailbox",
-        )
+        there = [as_mailbox(grant) for grant in grants()]
+        found = _called(text, there)
+        if not found:
+            raise UnknownMailboxError(
+                f"no mailbox has this grant id or address; there are {_listed([*here, *there])}",
+                reason="unknown_mailbox",
+            )
     if len(found) > 1:
         raise UnknownMailboxError(
-            f"{len(found)} mailboxes have this address; give the grant id: "
-            + ", ".join(f"{one.grant} ({one.status or 'unknown'})" for one in found),
+            f"{len(found)} mailboxes have this address; give the grant id: " + _listed(found),
             reason="ambiguous_mailbox",
         )
     return found[0]
@@ -36,6 +42,12 @@ def as_mailbox(grant: Grant) -> Mailbox:
     return Mailbox(
         grant=grant.id, email=grant.email, provider=grant.provider, status=grant.status, connected=grant.connected
     )
+
+
+def _listed(mailboxes: Iterable[Mailbox]) -> str:
+    told = list(dict.fromkeys(f"{one.grant} ({one.status or 'unknown'})" for one in mailboxes))
+    more = f" and {len(told) - MOST_LISTED} more" if len(told) > MOST_LISTED else ""
+    return ", ".join(told[:MOST_LISTED]) + more if told else "none"
 
 
 def _called(text: str, mailboxes: list[Mailbox]) -> list[Mailbox]:

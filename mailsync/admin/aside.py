@@ -8,7 +8,7 @@ import typer
 
 from mailsync.admin.console import ending, say, say_facts, say_json, say_table, wiring_of
 from mailsync.admin.options import AsJson
-from mailsync.errors import MailSyncError
+from mailsync.errors import ArgumentError, MailSyncError
 from mailsync.windows import moment
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ Key = Annotated[
 ]
 
 
-class NotAsideError(MailSyncError):
+class NotAsideError(ArgumentError):
     """Nothing that was put aside is called so."""
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mailsync.errors import ConfigurationError, MailSyncError
+from mailsync.errors import ArgumentError, ConfigurationError, MailSyncError
 from mailsync.wiring import Wiring, wiring_here
 
 WIDTH = 160
@@ -39,7 +39,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
         else:
             evidence = f" ({error.evidence})" if str(error.evidence) else ""
             typer.echo(_harmless(f"{error}{evidence}"), err=True)
-        raise typer.Exit(2 if isinstance(error, ConfigurationError) else 1) from error
+        raise typer.Exit(2 if isinstance(error, (ArgumentError, ConfigurationError)) else 1) from error
 
 
 def say_json(said: Mapping[str, Any]) -> None:

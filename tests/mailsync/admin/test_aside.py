@@ -96,13 +96,13 @@ def test_neither_list_nor_show_tells_an_address_a_subject_or_a_body(desk: Desk) 
 
 @pytest.mark.parametrize("words", [("show",), ("replay",)])
 def test_a_key_that_nothing_has_is_said_to_be_none(idle_desk: Desk, words: tuple[str, ...]) -> None:
-    told = idle_desk.told("aside", *words, "0123456789ab", exit_code=1)
+    told = idle_desk.told("aside", *words, "0123456789ab", exit_code=2)
     assert told["error"]["reason"] == "not_aside"
     assert "aside list" in told["error"]["advice"]
 
 
 def test_an_unknown_mailbox_is_no_empty_list(idle_desk: Desk) -> None:
-    told = idle_desk.told("aside", "list", "--mailbox", "nobody@contoso.example", exit_code=1)
+    told = idle_desk.told("aside", "list", "--mailbox", "nobody@contoso.example", exit_code=2)
     assert told["error"]["reason"] == "unknown_mailbox"
 
 
@@ -144,7 +144,7 @@ def test_what_was_replayed_already_is_replayed_only_again(desk: Desk) -> None:
     desk.told("aside", "replay", message)
     desk.work()
 
-    told = desk.told("aside", "replay", message, exit_code=1)
+    told = desk.told("aside", "replay", message, exit_code=2)
     assert told["error"]["reason"] == "already_replayed"
     assert "--again" in told["error"]["advice"]
     assert desk.told("aside", "replay", "--all")["replayed"] == 0
@@ -237,7 +237,7 @@ def test_two_items_of_one_message_are_told_apart_by_what_they_are(desk: Desk) ->
     text = '{"v": 1, "data": {"kind": "deleted", "grant": "%s", "message": "%s", "source": "x", "first_seen": 1,'
     desk.app.collect((text % (grant, message) + ' "revived": true}}').encode())
 
-    told = desk.told("aside", "show", message, exit_code=1)
+    told = desk.told("aside", "show", message, exit_code=2)
     assert told["error"]["reason"] == "ambiguous_key"
     (deleted,) = desk.told("aside", "list", "--reason", "poison")["aside"]
     named = f"deleted:{deleted['key']}"

@@ -208,5 +208,5 @@ def test_addresses_are_told_only_when_asked_for_and_a_subject_never(desk: Desk) 
 
 
 def test_a_mailbox_nobody_knows_is_refused(idle_desk: Desk) -> None:
-    told = idle_desk.told("explain", "nobody@contoso.example", "some-message", exit_code=1)
+    told = idle_desk.told("explain", "nobody@contoso.example", "some-message", exit_code=2)
     assert told["error"]["reason"] == "unknown_mailbox"

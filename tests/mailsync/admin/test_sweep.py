@@ -19,9 +19,9 @@ def mailbox(desk: Desk, grant: str) -> Mailbox:
     return found
 
 
-def refused(desk: Desk, *words: str) -> Any:
+def refused(desk: Desk, *words: str, exit_code: int = 1) -> Any:
     """Why a sweep is refused, nothing being on the queue."""
-    error = desk.told("sweep", *words, exit_code=1)["error"]
+    error = desk.told("sweep", *words, exit_code=exit_code)["error"]
     assert desk.items(SWEEPS) == []
     return error
 
@@ -114,11 +114,11 @@ def test_a_mailbox_that_was_never_swept_is_left_to_its_first_sweep(desk: Desk) -
         assert refused(desk, named, "--since", "6h")["reason"] == "never_swept"
 
 
-def test_an_unknown_mailbox_is_refused_with_where_to_look(desk: Desk) -> None:
-    desk.connect()
-    error = refused(desk, "nobody@contoso.example", "--since", "6h")
+def test_an_unknown_mailbox_is_refused_with_those_there_are(desk: Desk) -> None:
+    grant = desk.connect()
+    error = refused(desk, "nobody@contoso.example", "--since", "6h", exit_code=2)
     assert error["reason"] == "unknown_mailbox"
-    assert "verify" in error["advice"]
+    assert f"{grant} (valid)" in error["advice"]
 
 
 def test_an_address_of_two_mailboxes_is_refused_with_their_grants(desk: Desk) -> None:
@@ -127,7 +127,7 @@ def test_an_address_of_two_mailboxes_is_refused_with_their_grants(desk: Desk) ->
         for provider in ("google", "microsoft")
     ]
     desk.sweep()
-    error = refused(desk, "both@contoso.example", "--since", "6h")
+    error = refused(desk, "both@contoso.example", "--since", "6h", exit_code=2)
     assert error["reason"] == "ambiguous_mailbox"
     assert all(f"{grant} (valid)" in error["advice"] for grant in grants)
     desk.nylas.expire(grants[0])

@@ -144,7 +144,7 @@ def test_a_setting_that_is_missing_is_named(desk: Desk) -> None:
 
 
 def test_a_mailbox_nobody_knows_is_no_proof(idle_desk: Desk) -> None:
-    assert idle_desk.told("verify", "--mailbox", new_id(), exit_code=1)["error"]["reason"] == "unknown_mailbox"
+    assert idle_desk.told("verify", "--mailbox", new_id(), exit_code=2)["error"]["reason"] == "unknown_mailbox"
 
 
 def test_nothing_is_listed_of_the_time_to_come(desk: Desk) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sandbox.azurite import Azurite
 from sandbox.dataverse import Protection
 from sandbox.faults import Act, Answer, DropAfter, DropBefore, Fault
+from sandbox.world import APP
 from tests.journeys.office import Copy, Office, opened
 
 HTML = {"Content-Type": "text/html"}
@@ -74,8 +75,8 @@ class Troubled:
 
 @pytest.fixture(scope="module")
 def office(azurite: Azurite) -> Iterator[Office]:
-    """An office of its own: trouble closes gates, and others' mail would wait at them."""
-    with opened(azurite, 8) as troubled:
+    """An office of its own, which waits eight times shorter: trouble closes gates, and others' mail would wait at them."""
+    with opened(azurite, 8, app=APP / "sandbox" / "hurried", settings={"SANDBOX_HURRY": "8"}) as troubled:
         yield troubled
         assert troubled.aside() == []
         assert troubled.poisoned() == 0

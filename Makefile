@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format bench chaos fuzz lock clean
+.PHONY: demo sandbox test lint format bench load chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -24,6 +24,9 @@ format: .venv/ready
 
 bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
 	$(BIN)/python -m bench
+
+load: .venv/ready sandbox/node_modules/ready  ## what one instance takes in, and what happens beyond
+	$(BIN)/python -m bench.load
 
 chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled: the proof, seeded
 	$(BIN)/python -m sandbox.chaos

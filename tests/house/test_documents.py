@@ -29,6 +29,15 @@ def test_every_link_inside_the_repository_leads_somewhere(document: Path) -> Non
             assert (document.parent / target).exists(), target
 
 
+def test_every_test_that_the_proof_names_exists() -> None:
+    named = re.findall(
+        r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", (ROOT / "docs/proof.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 50
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("exec make test")

@@ -11,7 +11,7 @@ sandbox: .venv/ready sandbox/node_modules/ready  ## the same world, kept running
 	$(BIN)/python -m sandbox serve
 
 test: lint sandbox/node_modules/ready  ## everything that must hold
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -24,6 +24,8 @@ PATIENCE = 10.0
 """Seconds a caller waits for its turn before its item goes back to the queue."""
 PACE_LOOK = 0.2
 """Seconds after which somebody who stands still for the pace looks again: others take from it too."""
+NEXT_IN_LINE = 1.0
+"""Seconds after which a caller comes back who met somebody standing there."""
 MOST_GATES = 10_000
 MAILBOX_CONCURRENCY = 4
 """Requests at once for one mailbox: Microsoft's own limit, and enough for every other provider (Nylas' page on rate
@@ -84,6 +86,8 @@ class Gate:
         self._pace = pace
         self._limit = concurrency
         self._inside = 0
+        self._in_line = 0
+        """How many stand still for the pace: they go before those who would go back to the queue."""
         self._failures = 0
         self._closings = 0
         self._in_a_row = 0
@@ -135,12 +139,16 @@ class Gate:
                 if not self._turn.wait_for(self._has_room, timeout=PATIENCE):
                     raise self._later("busy", 1.0)
                 self._check_open()
-                wait = self._pace.wait_for(units) if self._pace is not None else 0.0
+                if self._pace is None:
+                    break
+                wait = NEXT_IN_LINE if self._in_line and not patience else self._pace.wait_for(units)
                 if wait == 0:
                     break
                 if self._clock() + wait > patient_until:
                     raise self._later("paced", wait)
+                self._in_line += 1
                 self._turn.wait(min(wait, PACE_LOOK))
+                self._in_line -= 1
             if self._closed_until is not None:
                 self._probing = True
             self._inside += 1

@@ -32,7 +32,7 @@ chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled:
 	$(BIN)/python -m sandbox.chaos
 
 fuzz: .venv/ready  ## every parser and the mapping against ten thousand inputs each
-	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py --timeout=0
+	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py -n 2 --timeout=0
 
 lock: .venv/ready  ## pin the packages anew from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt

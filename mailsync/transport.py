@@ -103,7 +103,8 @@ class Transport:
         """
         for last in (False, True):
             try:
-                got = self._session().request(
+                # streamed, so that an answer that can't be read to its end is closed and not left to the collector
+                with self._session().request(
                     method,
                     url,
                     headers=dict(headers),
@@ -111,16 +112,16 @@ class Transport:
                     params=params,
                     timeout=self._timeout,
                     allow_redirects=False,
-                )
+                    stream=True,
+                ) as got:
+                    return Answer(status=got.status_code, headers=got.headers, body=got.content)
             except requests.Timeout as error:
                 raise self._unreachable("timed_out", error) from error
             except requests.ConnectionError as error:
                 if last:
                     raise self._unreachable("unreachable", error) from error
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect to no URL at all
                 raise self._unreachable("unreachable", error) from error
-            else:
-                return Answer(status=got.status_code, headers=got.headers, body=got.content)
         raise AssertionError("unreachable")  # the loop returns or raises
 
     def _session(self) -> requests.Session:

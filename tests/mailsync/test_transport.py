@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from mailsync import transport
@@ -43,13 +43,20 @@ class Echo:
             return
         answers: dict[str, Response] = {
             "/redirect": RedirectResponse("/elsewhere", 302),
+            "/redirect-nowhere": Response(status_code=302, headers={"Location": "http://[no/address"}),
             "/gzip": Response(gzip.compress(b"packed"), headers={"Content-Encoding": "gzip"}),
             "/lies": Response(b"plain", headers={"Content-Encoding": "gzip"}),
+            "/lies-at-length": StreamingResponse(_many(b"plain" * 4000), headers={"Content-Encoding": "gzip"}),
             "/error": PlainTextResponse("no", 503, headers={"Retry-After": "7"}),
         }
         answer = answers.get(request.url.path, Response(body or b"hello"))
         answer.set_cookie("ARRAffinity", "one-server-only")
         await answer(scope, receive, send)
+
+
+async def _many(piece: bytes) -> AsyncIterator[bytes]:
+    for _ in range(50):
+        yield piece
 
 
 @pytest.fixture
@@ -190,7 +197,12 @@ def test_and_not_more_than_once(server: Server, faults: Faults) -> None:
 
 @pytest.mark.parametrize(
     ("path", "times"),
-    [pytest.param("/cut", 2, id="an answer cut off"), pytest.param("/lies", 1, id="an encoding that is a lie")],
+    [
+        pytest.param("/cut", 2, id="an answer cut off"),
+        pytest.param("/lies", 1, id="an encoding that is a lie"),
+        pytest.param("/lies-at-length", 1, id="a long lie"),
+        pytest.param("/redirect-nowhere", 1, id="a redirect to no URL"),
+    ],
 )
 def test_an_answer_that_cannot_be_read_is_no_answer(server: Server, path: str, times: int) -> None:
     assert refusal(lambda: ask(server.url, path)).reason == "nylas_unreachable"

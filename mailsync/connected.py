@@ -122,9 +122,9 @@ class Connected:
         return next((one.grant for one in self._namesakes(mailbox) if one.status == VALID), None)
 
     def _namesakes(self, mailbox: Mailbox) -> list[Mailbox]:
-        """The same mailbox under other grants."""
-        address = normalise(mailbox.email)
-        return [one for one in self._mailboxes.all() if one.grant != mailbox.grant and normalise(one.email) == address]
+        """The same mailbox under other grants, as remembered: every sweep asks."""
+        address, mailboxes = normalise(mailbox.email), self._current().mailboxes.values()
+        return [one for one in mailboxes if one.grant != mailbox.grant and normalise(one.email) == address]
 
     def message(self, grant: str, message: str) -> Message:
         """One message from Nylas; where the mailbox itself is the trouble, the error says so.

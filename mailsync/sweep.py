@@ -266,7 +266,7 @@ class MailboxSweeper:
 
     def _left(self, window: Window, page: Page) -> Window:
         dates = [int(listed.date) for listed in page.messages if listed.date is not None]
-        return narrowed(window, oldest_listed=min(dates), overlap=self._overlap) if dates else window
+        return narrowed(window, oldest_listed=min(dates)) if dates else window
 
     def _enqueue_missed(self, grant: str, page: Page, floor: int, listing: _Listing, *, again: bool) -> None:
         listed = list({one.id: one for one in page.messages if one.date is None or one.date >= floor}.values())

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 LONGEST = 24 * 3600
 """Seconds: the widest window one sweep item lists."""
 DAY = 24 * 3600
+DISORDER = 60
+"""Seconds by which a listing may depart from its order: what came later is the next window's business, which overlaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,9 @@ def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_day
     return Window(after=after, before=before, proves=max(proves, watermark))
 
 
-def narrowed(window: Window, *, oldest_listed: int, overlap: int) -> Window:
-    """What is left of a window listed newest first down to `oldest_listed`."""
-    return replace(window, before=min(window.before, oldest_listed + overlap))
+def narrowed(window: Window, *, oldest_listed: int) -> Window:
+    """What is left of a window listed newest first down to `oldest_listed`, and a little of what was listed."""
+    return replace(window, before=min(window.before, oldest_listed + DISORDER))
 
 
 def moment(at: int) -> str:

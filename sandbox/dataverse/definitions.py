@@ -23,6 +23,7 @@ _TYPES = {
     "boolean": "Boolean",
     "datetime": "DateTime",
     "decimal": "Decimal",
+    "base64": "Memo",
 }
 
 
@@ -34,17 +35,17 @@ def definitions(model: Model, request: Request, key: str | None, rest: list[str]
     wanted = {name.strip() for name in options.get("$select", "").split(",")} - {""}
     context = f"{request.root}$metadata#EntityDefinitions"
     if key is None:
-        tables = [_picked(_definition(table), wanted) for table in model.tables.values()]
-        return json_answer({"@odata.context": context, "value": tables})
+        tables = _matching([_definition(table) for table in model.tables.values()], options.get("$filter"))
+        return json_answer({"@odata.context": context, "value": [_picked(table, wanted) for table in tables]})
     table = _table(model, key)
     if not rest:
         return json_answer({"@odata.context": f"{context}/$entity", **_picked(_definition(table), wanted)})
     if column := re.fullmatch(r"Attributes\(LogicalName='(\w+)'\)", rest[0]):
-        return json_answer(_picked(_attribute(table, column[1]), wanted))
+        return json_answer(_picked(_attribute(model, table, column[1]), wanted))
     kinds = {"Attributes": _attributes, "ManyToOneRelationships": _relationships}
     if rest[0] not in kinds:
         raise no_resource(rest[0])
-    entries = _matching(kinds[rest[0]](table), options.get("$filter"))
+    entries = _matching(kinds[rest[0]](model, table), options.get("$filter"))
     return json_answer({"@odata.context": context, "value": [_picked(entry, wanted) for entry in entries]})
 
 
@@ -64,20 +65,21 @@ def _definition(table: Table) -> dict[str, object]:
         "LogicalCollectionName": table.set,
         "PrimaryIdAttribute": table.key,
         "PrimaryNameAttribute": table.name,
+        "ObjectTypeCode": table.code,
         "IsActivity": table.logical == "email",
         "IsOptimisticConcurrencyEnabled": True,
         "OwnershipType": "UserOwned" if table.owned else "None",
     }
 
 
-def _attribute(table: Table, name: str) -> dict[str, object]:
-    found = next((entry for entry in _attributes(table) if entry["LogicalName"] == name), None)
+def _attribute(model: Model, table: Table, name: str) -> dict[str, object]:
+    found = next((entry for entry in _attributes(model, table) if entry["LogicalName"] == name), None)
     if found is None:
         raise ODataError(404, NOT_FOUND, f"Could not find an attribute with name {name}.")
     return found
 
 
-def _attributes(table: Table) -> list[dict[str, object]]:
+def _attributes(_model: Model, table: Table) -> list[dict[str, object]]:
     columns: list[dict[str, object]] = [
         {
             "LogicalName": column.name,
@@ -103,16 +105,19 @@ def _attributes(table: Table) -> list[dict[str, object]]:
     return columns + lookups
 
 
-def _relationships(table: Table) -> list[dict[str, object]]:
+def _relationships(model: Model, table: Table) -> list[dict[str, object]]:
+    """The table's own; those that activitypointer has with the same tables are its own in turn."""
     return [
         {
             "ReferencedEntity": target,
+            "ReferencedAttribute": model.tables[target].key,
             "ReferencingEntity": table.logical,
             "ReferencingAttribute": lookup.name,
             "ReferencingEntityNavigationPropertyName": navigation,
         }
         for lookup in table.lookups.values()
         for navigation, targets in lookup.bind.items()
+        if navigation not in lookup.inherited
         for target in targets
     ]
 
@@ -127,7 +132,7 @@ def _picked(entry: Mapping[str, object], wanted: set[str]) -> dict[str, object]:
 def _matching(entries: list[dict[str, object]], condition: str | None) -> list[dict[str, object]]:
     if condition is None:
         return entries
-    found = re.fullmatch(r"\s*(\w+) eq '([^']*)'\s*", condition)
-    if not found:
-        raise syntax(f"This stand-in filters definitions by one equality only, not by '{condition}'.")
-    return [entry for entry in entries if str(entry.get(found[1])) == found[2]]
+    equalities = [re.fullmatch(r"\s*(\w+) eq '([^']*)'\s*", term) for term in condition.split(" or ")]
+    if not all(equalities):
+        raise syntax(f"This stand-in filters definitions by equalities joined with or, not by '{condition}'.")
+    return [e for e in entries if any(found and str(e.get(found[1])) == found[2] for found in equalities)]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sandbox.dataverse.followings import Followings
 from sandbox.dataverse.parties import OWNER, REGARDING, Parties, Target
+from sandbox.dataverse.queue_items import QueueItems
 from sandbox.dataverse.refusals import ODataError, bad_input, completed
 from sandbox.dataverse.rows import Rows
 from sandbox.dataverse.rules import Behaviour, Change
 from sandbox.dataverse.values import midnight
 
 
-class Emails:
+class Emails(Followings):
     """The rules and the followings of writing an email."""
 
-    def __init__(self, rows: Rows, behaviour: Behaviour) -> None:
+    def __init__(self, rows: Rows, queue_items: QueueItems, behaviour: Behaviour) -> None:
         self._rows = rows
         self._table = rows.model.tables["email"]
+        self._queue_items = queue_items
         self._behaviour = behaviour
         self.parties = Parties(rows)
 
-    def complete(self, row: Mapping[str, object], lookups: dict[str, Target | None]) -> None:
+    def complete(self, row: dict[str, object], lookups: dict[str, Target | None]) -> None:
         """What is filled by itself when an email is made."""
         self._check_messageid(str(row["activityid"]), row.get("messageid"), row.get("directioncode"))
         lookups["owningbusinessunit"] = ("businessunit", self._rows.organisation.business_unit)
@@ -44,8 +47,8 @@ class Emails:
     def prepare(self, row_id: str, change: Change) -> None:
         """Check a change of an email, and add what follows from it to what is written."""
         values = change.values
-        row = self._rows.value(self._table, row_id, "messageid", "directioncode", "actualend", "senton")
-        message_id, direction, ended, sent = row or (None,) * 4
+        row = self._rows.value(self._table, row_id, "messageid", "directioncode", "actualend", "senton", "statecode")
+        message_id, direction, ended, sent, state = row or (None,) * 5
         if "messageid" in values or "directioncode" in values:
             self._check_messageid(row_id, values.get("messageid", message_id), values.get("directioncode", direction))
         if values.get("statecode") in (1, 2) and values.get("actualend", ended) is None:
@@ -53,6 +56,9 @@ class Emails:
             values["actualend"] = midnight(self._rows.now())
         if values.get("statuscode") == 3 and sent is None:
             values["senton"] = self._rows.now()  # [unproven]
+        if state == 0 and values.get("statecode") in (1, 2) and not self._behaviour.queue_items_stay_active:
+            # queue-entities says so of tables with the states Active and Inactive, and of phone calls. [unproven]
+            self._queue_items.deactivate(("email", row_id))
         if "ownerid" in change.lookups:
             change.lookups |= _owners(change.lookups["ownerid"])
 

@@ -115,13 +115,14 @@ class Filter:
         if kind != "word" or operator not in _COMPARE:
             raise self._unexpected()
         value = self._literal(column, operator)
+        named = self._table.sql(column)
         if value is None:
             if operator not in ("eq", "ne"):
                 raise self._incompatible(column, "null", operator)
-            return f'"{column}" IS {"NOT " if operator == "ne" else ""}NULL'
+            return f"{named} IS {'NOT ' if operator == 'ne' else ''}NULL"
         self._values.append(value)
-        condition = f'"{column}" {_COMPARE[operator]} ?'
-        return f'({condition} OR "{column}" IS NULL)' if operator == "ne" else condition
+        condition = f"{named} {_COMPARE[operator]} ?"
+        return f"({condition} OR {named} IS NULL)" if operator == "ne" else condition
 
     # names and literals
 
@@ -188,7 +189,7 @@ class Filter:
         self._expect(")")
         escaped = re.sub(r"([\\%_])", r"\\\1", value)
         self._values.append(_LIKE[name].format(escaped))
-        return f"\"{column}\" LIKE ? ESCAPE '\\'"
+        return f"{self._table.sql(column)} LIKE ? ESCAPE '\\'"
 
     def _in(self, *, negated: bool) -> str:
         given = self._arguments()
@@ -200,7 +201,7 @@ class Filter:
         if not values:
             raise invalid("The collection PropertyValues must not be empty.")
         self._values.extend(values)
-        return f'"{column}" {"NOT " if negated else ""}IN ({",".join("?" * len(values))})'
+        return f"{self._table.sql(column)} {'NOT ' if negated else ''}IN ({','.join('?' * len(values))})"
 
     def _arguments(self) -> dict[str, list[tuple[str, str]]]:
         given: dict[str, list[tuple[str, str]]] = {}

@@ -16,6 +16,18 @@ from sandbox.dataverse.values import Column
 
 NAMESPACE = "Microsoft.Dynamics.CRM"
 
+_ACTIONS = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign")
+_FIRST_CUSTOM_CODE = 10_001
+_CUSTOM: Mapping[str, Any] = {
+    "app": "custom",
+    "owned": True,
+    "states": {
+        "0": {"label": "Active", "default": 1, "statuses": {"1": "Active"}},
+        "1": {"label": "Inactive", "default": 2, "statuses": {"2": "Inactive"}},
+    },
+}
+"""What a custom table is unless it says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
@@ -23,7 +35,9 @@ class Lookup:
 
     name: str
     bind: Mapping[str, tuple[str, ...]]
+    inherited: frozenset[str] = frozenset()  # those of its navigation names that a base type declares
     write: bool = True
+    create_only: bool = False
     on_delete: str = "unlink"
 
     @property
@@ -67,8 +81,11 @@ class Table:
     set: str
     key: str
     name: str
+    code: int
     owned: bool
+    dated: bool
     methods: frozenset[str]
+    rights: Mapping[str, tuple[str, ...]]  # by action, the privileges it needs
     columns: Mapping[str, Column]
     lookups: Mapping[str, Lookup]
     collections: Mapping[str, ChildRows]
@@ -82,6 +99,17 @@ class Table:
     def type(self) -> str:
         """The type's name in OData."""
         return f"{NAMESPACE}.{self.logical}"
+
+    def sql(self, name: str) -> str:
+        """How a query of this table's rows names a value: its column, or that of the row it is read through."""
+        column = self.columns.get(name)
+        if column is None or column.through is None:
+            return f'"{name}"'
+        lookup = self.lookups[column.through]
+        ((target,),) = lookup.bind.values()
+        collation = " COLLATE NOCASE" if column.type == "text" else ""
+        here = f'"{self.logical}"."{lookup.value}"'
+        return f'(SELECT "{name}" FROM "{target}" WHERE "{column.through}" = {here}){collation}'
 
     def no_property(self, name: str) -> ODataError:
         """The refusal of a name that is not declared, in a query."""
@@ -99,28 +127,44 @@ class Model:
 def load_model(
     apps: Collection[str] = ("dataverse", "sales", "service"),
     custom: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Model:
-    """The declarations of these applications, with an organisation's own columns added."""
+    """The declarations of these applications, with an organisation's own columns and tables added."""
     document = tomllib.loads((Path(__file__).with_name("tables.toml")).read_text(encoding="utf-8"))
     for logical, columns in (custom or {}).items():
         document[logical].setdefault("columns", {}).update(columns)
-    installed = {logical for logical, entry in document.items() if entry["app"] in apps}
-    tables = {logical: _table(logical, document[logical], installed) for logical in document if logical in installed}
-    return Model(tables=tables, sets={table.set: table for table in tables.values()})
+    for number, (logical, entry) in enumerate((tables or {}).items(), start=_FIRST_CUSTOM_CODE):
+        named = {"code": number, "key": f"{logical}id", "privilege": logical}
+        document[logical] = {**_CUSTOM, **named, **entry}
+        _regard(document["email"], logical, entry.get("regarding"))
+    installed = {logical for logical, entry in document.items() if entry["app"] in (*apps, "custom")}
+    found = {logical: _table(logical, document[logical], installed) for logical in document if logical in installed}
+    return Model(tables=found, sets={table.set: table for table in found.values()})
+
+
+def _regard(email: dict[str, Any], logical: str, navigation: str | None) -> None:
+    """Let emails regard the rows of a custom table, by this navigation name and by that of activitypointer."""
+    if navigation is not None:
+        regarding = email["lookups"]["regardingobjectid"]
+        regarding["bind"][navigation] = logical
+        regarding["inherited"][navigation.removesuffix("_email")] = logical
 
 
 def _table(logical: str, entry: Mapping[str, Any], installed: Collection[str]) -> Table:
-    owned = entry.get("owned", False)
+    owned, dated = entry.get("owned", False), entry.get("dated", True)
     states = _states(entry.get("states", {}))
-    columns = _columns(logical, entry, states)
-    lookups = _lookups(entry, owned, installed)
+    columns = _columns(logical, entry, states, dated)
+    lookups = _lookups(entry, owned, dated, installed)
     return Table(
         logical=logical,
         set=entry["set"],
         key=entry["key"],
         name=entry["name"],
+        code=entry["code"],
         owned=owned,
+        dated=dated,
         methods=frozenset(entry.get("methods", ("GET", "POST", "PATCH", "DELETE"))),
+        rights=_rights(entry["privilege"], entry.get("rights", {})),
         columns=columns,
         lookups=lookups,
         collections={name: ChildRows(**child) for name, child in entry.get("collections", {}).items()},
@@ -137,11 +181,16 @@ def _table(logical: str, entry: Mapping[str, Any], installed: Collection[str]) -
     )
 
 
-def _columns(logical: str, entry: Mapping[str, Any], states: Mapping[int, State]) -> dict[str, Column]:
+def _rights(privilege: str, other: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    usual = {word.lower(): (f"prv{word}{privilege}",) for word in _ACTIONS}
+    return usual | {action: tuple(needed) for action, needed in other.items()}
+
+
+def _columns(logical: str, entry: Mapping[str, Any], states: Mapping[int, State], dated: bool) -> dict[str, Column]:
     words: dict[str, dict[str, Any]] = {entry["key"]: {"type": "guid", "create_only": True}}
     words |= _state_columns(states)
     words |= entry.get("columns", {})
-    for name in ("createdon", "modifiedon"):
+    for name in ("createdon", "modifiedon") if dated else ():
         words[name] = {"type": "datetime", "write": False}
     words["versionnumber"] = {"type": "integer", "write": False}
     return {name: _column(logical, name, column) for name, column in words.items()}
@@ -176,19 +225,20 @@ def _state_columns(states: Mapping[int, State]) -> dict[str, dict[str, object]]:
     }
 
 
-def _lookups(entry: Mapping[str, Any], owned: bool, installed: Collection[str]) -> dict[str, Lookup]:
+def _lookups(entry: Mapping[str, Any], owned: bool, dated: bool, installed: Collection[str]) -> dict[str, Lookup]:
     declared: dict[str, dict[str, Any]] = dict(entry.get("lookups", {}))
-    for name in ("createdby", "modifiedby", "createdonbehalfby"):
+    for name in ("createdby", "modifiedby", "createdonbehalfby") if dated else ():
         declared.setdefault(name, {"bind": {name: "systemuser"}, "write": False, "on_delete": "keep"})
     if owned:
         declared.setdefault("ownerid", {"bind": {"ownerid": ["systemuser", "team"]}, "on_delete": "keep"})
     lookups = {}
     for name, words in declared.items():
+        inherited = words.get("inherited", {})
         bind = {}
-        for navigation, targets in words["bind"].items():
+        for navigation, targets in (words["bind"] | inherited).items():
             there = tuple(t for t in ([targets] if isinstance(targets, str) else targets) if t in installed)
             if there:
                 bind[navigation] = there
-        rest = {key: value for key, value in words.items() if key != "bind"}
-        lookups[name] = Lookup(name=name, bind=bind, **rest)
+        rest = {key: value for key, value in words.items() if key not in ("bind", "inherited")}
+        lookups[name] = Lookup(name=name, bind=bind, inherited=frozenset(inherited), **rest)
     return lookups

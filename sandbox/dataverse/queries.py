@@ -131,7 +131,7 @@ def _orderby(table: Table, value: str) -> str:
             raise table.no_property(name)
         if way.strip() not in ("", "asc", "desc"):
             raise syntax(f"Syntax error at position {len(name)} in '{value}'.")
-        terms.append(f'"{name}" {way.strip() or "asc"}')
+        terms.append(f"{table.sql(name)} {way.strip() or 'asc'}")
     return ", ".join(terms)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sandbox.dataverse.answers import VERSION, Answer, json_answer
 from sandbox.dataverse.model import NAMESPACE, Table
+from sandbox.dataverse.privileges import Privileges
 from sandbox.dataverse.queries import PAGE_CAP, Expansion, Query, next_page, options_of, parse_query
 from sandbox.dataverse.refusals import missing
 from sandbox.dataverse.requests import Preferences, Request
@@ -26,8 +27,9 @@ _ANYWHERE: Within = ("1", ())
 class Reading:
     """Answers with rows."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, privileges: Privileges) -> None:
         self._rows = rows
+        self._privileges = privileges
 
     def row(self, request: Request, table: Table, row_id: str) -> Answer:
         """One row, unless the caller has this version of it already."""
@@ -70,6 +72,7 @@ class Reading:
 
     def children(self, request: Request, table: Table, row_id: str, collection: str) -> Answer:
         """A page of the rows in a collection of a row."""
+        self._privileges.act(table, "read")
         child = table.collections[collection]
         return self.page(request, self._rows.model.tables[child.table], _below(child.lookup, table, row_id))
 
@@ -80,15 +83,18 @@ class Reading:
 
     def column(self, table: Table, row_id: str, name: str) -> Answer:
         """One column of a row, as plain text."""
+        self._privileges.act(table, "read")
         (value,) = self._rows.value(table, row_id, name) or (None,)
         if value is None:
             return Answer(204)
-        return Answer(200, (("Content-Type", "text/plain"),), str(value).encode())
+        return Answer(200, (("Content-Type", "text/plain"),), str(table.columns[name].shown(value)).encode())
 
     # queries run
 
     def _query(self, request: Request, table: Table) -> Query:
-        return parse_query(self._rows.model, table, options_of(request.query))
+        query = parse_query(self._rows.model, table, options_of(request.query))
+        self._privileges.read(query)
+        return query
 
     def _total(self, query: Query, within: Within) -> int:
         condition, values = within
@@ -102,7 +108,7 @@ class Reading:
         extra = ["versionnumber", table.key]
         extra += [lookup.type for name in names if (lookup := table.values.get(name))]
         extra += [n for e in query.expand if e.lookup for n in (e.lookup.value, e.lookup.type)]
-        wanted = ", ".join(f'"{name}"' for name in (*names, *extra))
+        wanted = ", ".join(map(table.sql, (*names, *extra)))
         where = f"{condition} AND ({query.where})" if query.where else condition
         order = f"{query.order}, rowid" if query.order else "rowid"
         limit = limit if query.top is None else min(limit, query.top)

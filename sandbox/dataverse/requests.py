@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ from sandbox.dataverse.model import Model, Table
 from sandbox.dataverse.queries import PAGE_CAP
 from sandbox.dataverse.refusals import PAYLOAD, ODataError, no_path, no_resource, syntax
 from sandbox.dataverse.values import GUID
+
+T = TypeVar("T")
 
 _ROOT = re.compile(r"(?:https?://[^/]+)?/api/data/v9\.[0-2](?:/|$)")
 _SEGMENT = re.compile(r"([A-Za-z_$][\w.$]*)(?:\((.*)\))?")
@@ -83,18 +86,25 @@ class Request:
 
     def payload(self) -> dict[str, object]:
         """The JSON object of the body."""
+        payload = self._decoded(object)
+        if not isinstance(payload, dict):
+            raise ODataError(400, PAYLOAD, "Error reading the JSON of the request: an object is expected.")
+        return payload
+
+    def parameters(self, kind: type[T]) -> T:
+        """The parameters of an action, as its own type declares them."""
+        return self._decoded(kind)
+
+    def _decoded(self, kind: type[T]) -> T:
         content_type = self.headers.get("content-type", "")
         if not content_type.lower().startswith("application/json"):
             raise ODataError(
                 400, PAYLOAD, f"A supported Content-Type must be given: application/json, not '{content_type}'."
             )
         try:
-            payload = msgspec.json.decode(self.body)
+            return msgspec.json.decode(self.body, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ODataError(400, PAYLOAD, f"Error reading the JSON of the request: {error}") from None
-        if not isinstance(payload, dict):
-            raise ODataError(400, PAYLOAD, "Error reading the JSON of the request: an object is expected.")
-        return payload
 
 
 def below_root(address: str) -> str | None:

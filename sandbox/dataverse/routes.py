@@ -7,20 +7,24 @@ from urllib.parse import unquote
 from sandbox.dataverse.answers import Answer, json_answer
 from sandbox.dataverse.definitions import definitions
 from sandbox.dataverse.model import NAMESPACE, Table
+from sandbox.dataverse.privileges import Privileges
 from sandbox.dataverse.reading import Reading
-from sandbox.dataverse.refusals import missing, no_http_method, no_path, no_resource
+from sandbox.dataverse.refusals import missing, no_http_method, no_message, no_path, no_resource
 from sandbox.dataverse.requests import Request, id_of, segment
 from sandbox.dataverse.rows import Rows
+from sandbox.dataverse.uploads import Uploads
 from sandbox.dataverse.writing import Writing
 
 
 class Routes:
     """The resources of one organisation."""
 
-    def __init__(self, rows: Rows, reading: Reading, writing: Writing) -> None:
+    def __init__(self, rows: Rows, reading: Reading, writing: Writing, privileges: Privileges) -> None:
         self._rows = rows
         self._reading = reading
         self._writing = writing
+        self._uploads = Uploads(rows, writing)
+        self._privileges = privileges
 
     def run(self, request: Request) -> Answer:
         """Do what a request asks; its path is relative to the root of the Web API."""
@@ -32,7 +36,10 @@ class Routes:
         name, key = segment(head)
         if name == "WhoAmI" and not key and not rest:
             return self._who_am_i(request)
+        if name in self._uploads.actions and key is None and not rest:
+            return self._uploads.run(request, name)
         if name == "EntityDefinitions":
+            self._privileges.define(rest)
             return definitions(self._rows.model, request, key, rest)
         table = self._rows.model.sets.get(name)
         if table is None:
@@ -54,6 +61,8 @@ class Routes:
         raise no_http_method(request.method)
 
     def _row(self, request: Request, table: Table, row: str, rest: list[str]) -> Answer:
+        if request.method == "GET" and "GET" not in table.methods:
+            raise no_message("Retrieve", table.logical)
         if rest:
             return self._below_row(request, table, row, rest)
         match request.method:

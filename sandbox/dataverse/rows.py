@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from sandbox.dataverse.model import Lookup, Model, Table
 from sandbox.dataverse.refusals import duplicate
 
-_KINDS = {"text": "TEXT COLLATE NOCASE", "decimal": "REAL", "datetime": "TEXT", "guid": "TEXT"}
+_KINDS = {"text": "TEXT COLLATE NOCASE", "decimal": "REAL", "datetime": "TEXT", "guid": "TEXT", "base64": "BLOB"}
 
 
 def _new_id() -> str:
@@ -69,7 +69,7 @@ class Rows:
 
     def value(self, table: Table, row_id: str, *names: str) -> tuple[object, ...] | None:
         """Some columns of a row, or None when there is no such row."""
-        wanted = ", ".join(f'"{name}"' for name in names)
+        wanted = ", ".join(map(table.sql, names))
         found = self.db.execute(f'SELECT {wanted} FROM "{table.logical}" WHERE "{table.key}" = ?', (row_id,))
         row: tuple[object, ...] | None = found.fetchone()
         return row
@@ -84,9 +84,9 @@ class Rows:
         names = [*table.columns, *(n for k in table.lookups.values() for n in (k.value, k.type))]
         if unknown := set(equals) - set(names):
             raise KeyError(f"{table.logical} has no {', '.join(sorted(unknown))}")
-        where = " AND ".join(f'"{name}" IS ?' for name in equals) or "1"
+        where = " AND ".join(f"{table.sql(name)} IS ?" for name in equals) or "1"
         values = [str(value) if isinstance(value, UUID) else value for value in equals.values()]
-        wanted = ", ".join(f'"{name}"' for name in names)
+        wanted = ", ".join(map(table.sql, names))
         found = self.db.execute(f'SELECT {wanted} FROM "{table.logical}" WHERE {where} ORDER BY rowid', values)
         columns = table.columns
         return [
@@ -113,15 +113,34 @@ class Rows:
         caller: str | None = None,
     ) -> None:
         """Change a row and say when and by whom: the application user, unless somebody else called."""
-        row = dict(values)
+        row = {name: value for name, value in values.items() if table.columns[name].through is None}
+        self._change_through(table, row_id, {name: values[name] for name in values.keys() - row.keys()})
         for name, target in (lookups or {}).items():
             lookup = table.lookups[name]
             row[lookup.type], row[lookup.value] = target or (None, None)
-        row |= {"modifiedon": self.now(), "versionnumber": self.next_version()}
-        row |= {"_modifiedby_value": caller or self.organisation.user, "_modifiedby_type": "systemuser"}
+        row["versionnumber"] = self.next_version()
+        if table.dated:
+            row["modifiedon"] = self.now()
+            row |= {"_modifiedby_value": caller or self.organisation.user, "_modifiedby_type": "systemuser"}
         assigned = ", ".join(f'"{name}" = ?' for name in row)
         sql = f'UPDATE "{table.logical}" SET {assigned} WHERE "{table.key}" = ?'
         self.db.execute(sql, (*row.values(), row_id))
+
+    def fill(self, table: Table, row_id: str, column: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Write so many bytes into a column piece by piece."""
+        sql = f'UPDATE "{table.logical}" SET "{column}" = zeroblob(?) WHERE "{table.key}" = ? RETURNING rowid'
+        ((rowid,),) = self.db.execute(sql, (size, row_id)).fetchall()
+        with self.db.blobopen(table.logical, column, rowid) as blob:
+            for piece in pieces:
+                blob.write(piece)
+
+    def _change_through(self, table: Table, row_id: str, values: Mapping[str, object]) -> None:
+        """Change the rows that hold these values for this one."""
+        for name, value in values.items():
+            lookup = table.lookups[str(table.columns[name].through)]
+            ((target,),) = lookup.bind.values()
+            (target_id,) = self.value(table, row_id, lookup.value) or (None,)
+            self.change(self.model.tables[target], str(target_id), {name: value})
 
 
 def _references(model: Model) -> dict[str, list[tuple[Table, Lookup]]]:
@@ -138,10 +157,11 @@ def _database(model: Model) -> sqlite3.Connection:
     # Otherwise each sorted query makes a temporary file's cache and gives it back: most of its time.
     db.execute("PRAGMA temp_store = MEMORY")
     for table in model.tables.values():
-        columns = [f'"{c.name}" {_KINDS.get(c.type, "INTEGER")}' for c in table.columns.values()]
+        kept = [column for column in table.columns.values() if column.through is None]
+        columns = [f'"{c.name}" {_KINDS.get(c.type, "INTEGER")}' for c in kept]
         columns += [f'"{k.value}" TEXT, "{k.type}" TEXT' for k in table.lookups.values()]
         db.execute(f'CREATE TABLE "{table.logical}" ({", ".join(columns)}, UNIQUE ("{table.key}"))')
-        indexed = [c.name for c in table.columns.values() if c.index]
+        indexed = [c.name for c in kept if c.index]
         indexed += [k.value for k in table.lookups.values() if k.on_delete != "keep" or k.name == "partyid"]
         for name in indexed:
             db.execute(f'CREATE INDEX "{table.logical}.{name}" ON "{table.logical}" ("{name}")')

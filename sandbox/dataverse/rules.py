@@ -39,6 +39,14 @@ class Behaviour:
     """The answer to a change set that failed stands inside its own boundary."""
     messageid_unique: bool = False
     """Message-ID and direction are an alternate key of emails."""
+    queue_items_stay_active: bool = False
+    """An email that is completed leaves its queue items as they are."""
+    disabled_may_own: bool = False
+    """Rows can be given to users who are disabled."""
+    roleless_users_lack_privileges: bool = False
+    """A user without roles is refused as owner like one whose roles lack the privilege to read (0x80040299)."""
+    unreading_owner_status: int = 403
+    """The HTTP status of that refusal: 403 in most public reports, 400 in some."""
     plug_in: Callable[[str, Mapping[str, object]], str | None] = lambda _table, _values: None
     """The organisation's own code, before a row is created: what it says against it, or None."""
 

@@ -10,9 +10,10 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,7 @@ from sandbox.dataverse.answers import Answer, failure
 from sandbox.dataverse.batch import Batches
 from sandbox.dataverse.bodies import change_of
 from sandbox.dataverse.model import Table, load_model
+from sandbox.dataverse.privileges import Privileges
 from sandbox.dataverse.protection import Gate, Protection
 from sandbox.dataverse.reading import Reading
 from sandbox.dataverse.refusals import NOT_FOUND, ODataError
@@ -60,6 +62,8 @@ class DataverseStandIn:
         sales: bool = True,
         service: bool | None = None,
         custom: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        privileges: Collection[str] | None = None,
         lenient_completed: bool = False,
         sealed_completed: bool = False,
         refuse_changesets: bool = False,
@@ -69,6 +73,10 @@ class DataverseStandIn:
         delay: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`custom` adds columns to tables, `tables` adds tables, both in the words of tables.toml.
+
+        A table needs `set`, `name` and `columns`; `regarding` is the navigation name by which emails regard its rows.
+        """
         self.authorise = authorise or bool
         self.delay = delay
         self.dop_hint = 4
@@ -83,10 +91,12 @@ class DataverseStandIn:
         )
         """May be changed at any time."""
         apps = {"dataverse": True, "sales": sales, "service": sales if service is None else service}
-        self._rows = Rows(load_model([app for app, there in apps.items() if there], custom), clock)
-        reading = Reading(self._rows)
-        self._writing = Writing(self._rows, reading, behaviour)
-        self._routes = Routes(self._rows, reading, self._writing)
+        self._rows = Rows(load_model([app for app, there in apps.items() if there], custom, tables), clock)
+        self._privileges = Privileges(self._rows)
+        self.privileges = privileges
+        reading = Reading(self._rows, self._privileges)
+        self._writing = Writing(self._rows, reading, self._privileges, behaviour)
+        self._routes = Routes(self._rows, reading, self._writing, self._privileges)
         self._batches = Batches(self._rows, self._routes.run, behaviour)
         self._lock = threading.RLock()
         self._log: deque[Logged] = deque(maxlen=100_000)
@@ -119,6 +129,30 @@ class DataverseStandIn:
     def protection(self, limits: Protection | None) -> None:
         self._protection = limits
         self._gate = Gate(limits) if limits else None
+
+    @property
+    def privileges(self) -> frozenset[str] | None:
+        """Those of the application user, by name; None is all there are. May be set at any time."""
+        return self._privileges.granted
+
+    @privileges.setter
+    def privileges(self, names: Collection[str] | None) -> None:
+        self._privileges.granted = None if names is None else frozenset(names)
+
+    @property
+    def used_privileges(self) -> set[str]:
+        """The privileges that requests needed so far, granted or not; may be cleared."""
+        return self._privileges.used
+
+    @property
+    def roleless(self) -> set[str]:
+        """Ids of users and teams that have no security role; to be added to."""
+        return self._writing.owners.roleless
+
+    @property
+    def unreading(self) -> set[str]:
+        """Ids of users and teams whose roles let them read no activities; to be added to."""
+        return self._writing.owners.unreading
 
     def add(self, table: str, **columns: object) -> str:
         """Put a row there, as the platform itself may: read-only columns and state can be given.
@@ -280,6 +314,7 @@ class DataverseStandIn:
         """Who acts: the application user, or the user it acts for (learn.microsoft.com, impersonate-another-user)."""
         for header, column in (("callerobjectid", "azureactivedirectoryobjectid"), ("mscrmcallerid", "systemuserid")):
             if header in headers:
+                self._privileges.impersonate()
                 sql = f'SELECT systemuserid FROM systemuser WHERE "{column}" = ? AND isdisabled = 0'
                 found = self._rows.db.execute(sql, (headers[header].lower(),)).fetchone()
                 if not found:

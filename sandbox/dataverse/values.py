@@ -6,6 +6,7 @@ Pure; knows nothing of rows. A value is kept as SQLite compares it best: a point
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ class Column:
     filter: bool = True
     create_only: bool = False
     index: bool = False
+    through: str | None = None
 
     @property
     def edm(self) -> str:
@@ -71,7 +73,9 @@ class Column:
 
     def shown(self, value: object) -> object:
         """The kept value as it is answered."""
-        return bool(value) if self.type == "boolean" and value is not None else value
+        if self.type == "boolean" and value is not None:
+            return bool(value)
+        return b2a_base64(value, newline=False).decode() if isinstance(value, bytes) else value
 
     def label(self, value: object) -> str | None:
         """The text people see for a value (annotation FormattedValue), where there is one."""
@@ -95,12 +99,7 @@ def _store_text(column: Column, value: object) -> object:
     if not isinstance(value, str):
         raise column.cannot_convert(value)
     if column.max is not None and len(value) * 2 > column.max and utf16_units(value) > column.max:
-        raise ODataError(
-            400,
-            "0x80044331",
-            f"A validation error occurred.  The length of the '{column.name}' attribute of the "
-            f"'{column.table}' entity exceeded the maximum allowed length of '{column.max}'.",
-        )
+        raise _too_long(column)
     if not _is_xml(value):
         raise ODataError(400, "0x80040278", f"The field '{column.name}' contains one or more invalid characters.")
     return value
@@ -158,6 +157,27 @@ def _store_decimal(column: Column, value: object) -> object:
     return float(value)
 
 
+def _store_base64(column: Column, value: object) -> object:
+    """The bytes themselves are kept: they take less room than their text."""
+    if not isinstance(value, str):
+        raise column.cannot_convert(value)
+    if column.max is not None and len(value) > column.max:
+        raise _too_long(column)
+    try:
+        return a2b_base64(value, strict_mode=True) if value else b""
+    except ValueError:  # letters outside of Base64, or outside of ASCII
+        raise bad_input(f"Cannot convert the value of '{column.name}': it is not Base64.") from None
+
+
+def _too_long(column: Column) -> ODataError:
+    return ODataError(
+        400,
+        "0x80044331",
+        f"A validation error occurred.  The length of the '{column.name}' attribute of the "
+        f"'{column.table}' entity exceeded the maximum allowed length of '{column.max}'.",
+    )
+
+
 def _store_datetime(column: Column, value: object) -> object:
     if not isinstance(value, str):
         raise column.cannot_convert(value)
@@ -182,6 +202,7 @@ _EDM = {
     "boolean": "Edm.Boolean",
     "datetime": "Edm.DateTimeOffset",
     "guid": "Edm.Guid",
+    "base64": "Edm.String",
 }
 _STORE: Mapping[str, Callable[[Column, object], object]] = {
     "text": _store_text,
@@ -191,4 +212,5 @@ _STORE: Mapping[str, Callable[[Column, object], object]] = {
     "boolean": _store_boolean,
     "datetime": _store_datetime,
     "guid": _store_guid,
+    "base64": _store_base64,
 }

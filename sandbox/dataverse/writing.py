@@ -1,7 +1,8 @@
 """Writing: rows created, changed and deleted, each as one step that happens or does not.
 
 Responsible for the order of checks and for what every table has: keys, times, owners, versions, what goes with a
-deleted row. What is particular to emails, their parties and attachments is told by the modules of that name.
+deleted row. What is particular to emails, their parties, attachments and queue items is told by the modules of that
+name.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import uuid4
 
-from sandbox.dataverse import attachments
+from sandbox.dataverse import attachments, queue_items
 from sandbox.dataverse.answers import VERSION, Answer
 from sandbox.dataverse.attachments import Attachments
 from sandbox.dataverse.bodies import change_of
 from sandbox.dataverse.emails import Emails
+from sandbox.dataverse.followings import Followings
 from sandbox.dataverse.model import Lookup, Table
+from sandbox.dataverse.owners import Owners
 from sandbox.dataverse.parties import Target
+from sandbox.dataverse.privileges import Privileges
+from sandbox.dataverse.queue_items import QueueItems
 from sandbox.dataverse.reading import Reading
 from sandbox.dataverse.refusals import bad_input, duplicate, missing, no_message
 from sandbox.dataverse.requests import Request
@@ -33,12 +38,20 @@ from sandbox.dataverse.rules import (
 class Writing:
     """Answers to POST, PATCH and DELETE, and the writing itself."""
 
-    def __init__(self, rows: Rows, reading: Reading, behaviour: Behaviour) -> None:
+    def __init__(self, rows: Rows, reading: Reading, privileges: Privileges, behaviour: Behaviour) -> None:
         self._rows = rows
         self._reading = reading
+        self._privileges = privileges
         self._behaviour = behaviour
-        self.emails = Emails(rows, behaviour)
-        self._attachments = Attachments(rows, self.emails)
+        self.owners = Owners(rows, behaviour)
+        in_queues = QueueItems(rows)
+        self.emails = Emails(rows, in_queues, behaviour)
+        self._particular: Mapping[str, Followings] = {
+            "email": self.emails,
+            attachments.TABLE: Attachments(rows, self.emails),
+            queue_items.TABLE: in_queues,
+        }
+        self._plain = Followings()
 
     # requests
 
@@ -61,6 +74,8 @@ class Writing:
             if change.children is not None:  # [unproven]
                 raise bad_input("Related rows can be created with POST only, not with a PATCH that creates.")
             return self._created(request, table, change, row_id)
+        self._privileges.act(table, "write")
+        self._privileges.write(table, change, request.caller)
         with self._rows.step():
             self._change(request, table, row_id, change)
         return self._reading.written(request, table, row_id, created=False)
@@ -72,17 +87,32 @@ class Writing:
         version = self._rows.version(table, row_id)
         if version is None:
             raise missing(table.logical, row_id)
+        self._privileges.act(table, "delete")
         check_version(request, table, row_id, version)
         with self._rows.step():
             self.delete(table, row_id)
         return Answer(204, (VERSION,))
 
     def _created(self, request: Request, table: Table, change: Change, row_id: str | None = None) -> Answer:
+        row_id = self.create_asked(request, table, change, row_id)
+        return self._reading.written(request, table, row_id, created=True)
+
+    def check_create(self, request: Request, table: Table, change: Change) -> None:
+        """Whether the caller may make a row, and the table take it."""
+        self._privileges.act(table, "create")
+        self._privileges.write(table, change, request.caller)
+        self._following(table).check_new(change)
+
+    def create_asked(self, request: Request, table: Table, change: Change, row_id: str | None = None) -> str:
+        """Make a row that a request asks for; its id."""
+        self._privileges.act(table, "create")
+        self._privileges.write(table, change, request.caller)
+        self.owners.check(table, change, request.caller)
         check_plug_in(self._behaviour, table, change)
         check_created_state(table, change)
         row_id = self.create(table, change, request.caller, row_id)
         request.made.add(row_id)
-        return self._reading.written(request, table, row_id, created=True)
+        return row_id
 
     # rows
 
@@ -92,30 +122,30 @@ class Writing:
         with self._rows.step():
             if self._rows.value(table, row_id, table.key) is not None:
                 raise duplicate()
-            if table.logical == attachments.TABLE:
-                self._attachments.check_new(change)
+            following = self._following(table)
+            following.check_new(change)
             row = self._new_row(table, row_id, change.values)
             lookups = {**self._new_lookups(table, caller), **change.lookups}
             if "fullname" in table.columns and "fullname" not in row:
                 row["fullname"] = _full_name(row.get("firstname"), row.get("lastname"))
-            if table.logical == "email":
-                self.emails.complete(row, lookups)
+            following.complete(row, lookups)
             for name, target in lookups.items():
                 if target is not None:
                     lookup = table.lookups[name]
                     row[lookup.type], row[lookup.value] = target
             self._rows.insert(table.logical, row)
-            if table.logical == "email":
-                self.emails.created(row_id, change, lookups)
-            elif table.logical == attachments.TABLE:
-                self._attachments.recount(lookups.get("objectid"))
+            following.created(row_id, change, lookups)
         return row_id
+
+    def _following(self, table: Table) -> Followings:
+        return self._particular.get(table.logical, self._plain)
 
     def _new_row(self, table: Table, row_id: str, values: Mapping[str, object]) -> dict[str, object]:
         now = self._rows.now()
         row = {**table.defaults, **values, table.key: row_id, "versionnumber": self._rows.next_version()}
-        row["createdon"] = values.get("createdon") or now
-        row["modifiedon"] = values.get("modifiedon") or now
+        if table.dated:
+            row["createdon"] = values.get("createdon") or now
+            row["modifiedon"] = values.get("modifiedon") or now
         if values.get("overriddencreatedon"):
             # The date given becomes createdon, and the true one takes its place here. [unproven]
             row["createdon"], row["overriddencreatedon"] = values["overriddencreatedon"], now
@@ -123,8 +153,8 @@ class Writing:
 
     def _new_lookups(self, table: Table, caller: str) -> dict[str, Target | None]:
         acting = ("systemuser", caller)
-        lookups: dict[str, Target | None] = {"createdby": acting, "modifiedby": acting}
-        if caller != self._rows.organisation.user:
+        lookups: dict[str, Target | None] = {"createdby": acting, "modifiedby": acting} if table.dated else {}
+        if table.dated and caller != self._rows.organisation.user:
             lookups["createdonbehalfby"] = ("systemuser", self._rows.organisation.user)
         if table.owned:
             lookups["ownerid"] = acting
@@ -133,27 +163,25 @@ class Writing:
     def _change(self, request: Request, table: Table, row_id: str, change: Change) -> None:
         values = {name: value for name, value in change.values.items() if not table.columns[name].create_only}
         change.values = values
+        change.lookups = {name: to for name, to in change.lookups.items() if not table.lookups[name].create_only}
+        self.owners.check(table, change, request.caller)
         if table.states:
             (current,) = self._rows.value(table, row_id, "statecode") or (0,)
             check_changed_state(self._behaviour, request, table, row_id, current, change)
-        if table.logical == "email":
-            self.emails.prepare(row_id, change)
-        if table.logical == attachments.TABLE:
-            self._attachments.check_change(row_id)
+        self._following(table).prepare(row_id, change)
         if "fullname" in table.columns and {"firstname", "lastname"} & set(values):
             first, last = self._rows.value(table, row_id, "firstname", "lastname") or (None, None)
             values["fullname"] = _full_name(values.get("firstname", first), values.get("lastname", last))
         self._rows.change(table, row_id, values, change.lookups, request.caller)
-        if table.logical == "email":
-            self.emails.changed(row_id, change)
+        self._following(table).changed(row_id, change)
 
     def delete(self, table: Table, row_id: str) -> None:
         """Delete a row with all that goes with it."""
-        attached = self._attachments.target_of(row_id) if table.logical == attachments.TABLE else None
+        follow = self._following(table).deleting(row_id)
         for other, lookup in self._rows.referring[table.logical]:
             self._let_go(other, lookup, table.logical, row_id)
         self._rows.db.execute(f'DELETE FROM "{table.logical}" WHERE "{table.key}" = ?', (row_id,))
-        self._attachments.recount(attached)
+        follow()
 
     def _let_go(self, other: Table, lookup: Lookup, logical: str, row_id: str) -> None:
         """What a deleted row does to those that point to it."""

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mailsync.connected import Connected
+    from mailsync.dataverse.address_book import AddressBook
+    from mailsync.dataverse.creation import Creation
+    from mailsync.dataverse.definitions import Definitions
     from mailsync.dataverse.emails import Emails
+    from mailsync.dataverse.resolver import Resolver
+    from mailsync.dataverse.web_api import WebApi
     from mailsync.explain import Explainer
     from mailsync.listings import Patience
     from mailsync.nylas.grants import Grants
@@ -41,10 +46,12 @@ if TYPE_CHECKING:
     from mailsync.trouble import Handling
     from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
-    from mapping.tracking import TrackingRules
+    from mapping.policy import Policy
 
 T = TypeVar("T")
 HERE = Path(__file__).parent.parent
+LARGE_AT_ONCE = 2
+"""Mails with large files that one process writes at a time."""
 LEAST_PATIENCE = 5.0
 """Seconds that even a hurried process waits for an answer."""
 
@@ -157,7 +164,9 @@ class Wiring:
     @property
     def emails(self) -> Emails:
         """The emails of the Dataverse environment."""
-        return self._once("emails", self._make_emails)
+        from mailsync.dataverse.emails import Emails
+
+        return self._once("emails", lambda: Emails(self._api, definitions=self._definitions))
 
     # what a person asks for
 
@@ -252,8 +261,29 @@ class Wiring:
         return self._once("connected", self._make_connected)
 
     @property
-    def _rules(self) -> TrackingRules:
-        return self._once("rules", self._make_rules)
+    def policy(self) -> Policy:
+        """The reviewed policy; raises ConfigurationError with everything that is wrong with it."""
+        return self._once("policy", lambda: self.read_policy(HERE / self.settings.tracking_policy))
+
+    @property
+    def _api(self) -> WebApi:
+        return self._once("api", self._make_api)
+
+    @property
+    def _address_book(self) -> AddressBook:
+        from mailsync.dataverse.address_book import AddressBook
+
+        return self._once("address_book", lambda: AddressBook(self.policy.people))
+
+    @property
+    def _definitions(self) -> Definitions:
+        from mailsync.dataverse.definitions import Definitions
+
+        return self._once("definitions", lambda: Definitions(self._api))
+
+    @property
+    def _resolver(self) -> Resolver:
+        return self._once("resolver", self._make_resolver)
 
     def _transport(self, vendor: str, url: str) -> Transport:
         from mailsync.transport import READ_TIMEOUT, Transport
@@ -312,30 +342,28 @@ class Wiring:
         return Connected(
             mailboxes=self._mailboxes,
             reader=self._reader,
-            own_domains=self._rules.own_domains,
+            own_domains=self.policy.own_domains,
             clock=self.clock,
         )
 
-    def _make_rules(self) -> TrackingRules:
-        from mapping.tracking import PolicyError, parse_rules
+    def read_policy(self, path: Path) -> Policy:
+        """The policy in a file; raises ConfigurationError."""
+        from mapping.policy import PolicyError, parse_policy
 
-        path = HERE / self.settings.tracking_policy
         try:
-            return parse_rules(path.read_text(encoding="utf-8"), path.name)
+            return parse_policy(path.read_text(encoding="utf-8"), path.name)
         except PolicyError as error:
             raise ConfigurationError(
                 str(error).replace("\n", "; "), reason="tracking_policy", scope=Scope.ORGANISATION
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"TRACKING_POLICY names a file that can't be read ({type(error).__name__})",
+                f"{path.name} can't be read ({type(error).__name__}); TRACKING_POLICY names the policy file",
                 reason="tracking_policy",
                 scope=Scope.ORGANISATION,
             ) from error
 
-    def _make_emails(self) -> Emails:
-        from mailsync.dataverse.address_book import AddressBook
-        from mailsync.dataverse.emails import Emails
+    def _make_api(self) -> WebApi:
         from mailsync.dataverse.tokens import Tokens
         from mailsync.dataverse.web_api import WebApi
         from mailsync.gates import Gate
@@ -344,29 +372,49 @@ class Wiring:
         transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
-        api = WebApi(
+        return WebApi(
             transport,
             url=settings.dataverse_url,
             tokens=Tokens(lambda: _dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
             gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
             most_at_once=at_once,
         )
-        return Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing)
+
+    def _make_resolver(self) -> Resolver:
+        from mailsync.dataverse.resolver import Resolver
+
+        return Resolver(
+            self._api,
+            address_book=self._address_book,
+            definitions=self._definitions,
+            adopt_existing=self.settings.adopt_existing,
+        )
+
+    def _make_creation(self) -> Creation:
+        from mailsync.dataverse.creation import Creation
+
+        return Creation(self._api, resolver=self._resolver, address_book=self._address_book)
 
     def _make_writer(self) -> EmailWriter:
+        from mailsync.gates import Gate
         from mailsync.kinship import Kinship
         from mailsync.storage.threads import Awaited, Sightings
         from mailsync.write import EmailWriter
 
-        settings = self.settings
+        kinship = Kinship(
+            emails=self.emails, resolver=self._resolver, journal=self._journal, awaited=Awaited(self._account)
+        )
         return EmailWriter(
             emails=self.emails,
+            resolver=self._resolver,
+            creation=self._once("creation", self._make_creation),
             journal=self._journal,
             sightings=Sightings(self._account),
-            kinship=Kinship(emails=self.emails, journal=self._journal, awaited=Awaited(self._account)),
+            kinship=kinship,
             connected=self._connected,
-            rules=self._rules,
-            nylas_id_column=settings.nylas_id_column,
+            policy=self.policy,
+            large_files=Gate("files", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=LARGE_AT_ONCE),
+            nylas_id_column=self.settings.nylas_id_column,
             clock=self.clock,
         )
 
@@ -398,6 +446,7 @@ class Wiring:
             journal=self._journal,
             emails=self.emails,
             connected=self._connected,
+            policy=self.policy,
             sync_since=self.sync_since,
             clock=self.clock,
             patience=self._patience,

@@ -20,14 +20,20 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Where a message lies: the mailbox's normalised address and the attributes of the folders it is in."""
+    """Where a message lies: the mailbox's normalised address, and the attributes and names of the folders it is in."""
 
     mailbox: str
     attributes: frozenset[str]
+    names: frozenset[str] = frozenset()
+    """As `policy.folder_name` spells them."""
 
     def lies_in(self, *attributes: str) -> bool:
         """True where one of its folders has one of these attributes, given in lower case without the backslash."""
         return any(written.lower().lstrip("\\") in attributes for written in self.attributes)
+
+    def is_named(self, names: frozenset[str]) -> bool:
+        """True where one of its folders has one of these names."""
+        return not self.names.isdisjoint(names)
 
 
 @dataclass(frozen=True, slots=True)

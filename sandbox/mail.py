@@ -67,6 +67,8 @@ class File:
     disposition: str | None = ""
     """Its Content-Disposition: None where it has none, empty for the usual one, which tells inline or not and the name.
     """
+    beside_text: bool = False
+    """Of one that was read off the wire: whether it lies in multipart/related, beside the text it may belong to."""
 
     @property
     def is_mail(self) -> bool:

@@ -22,6 +22,7 @@ from sandbox.mime_words import unfolded
 Shown = dict[str, Any]
 
 PROVIDERS = ("google", "microsoft", "imap", "ews", "icloud", "yahoo")
+EXCHANGE = ("microsoft", "ews")
 ATTRIBUTES = {
     "inbox": "\\Inbox",
     "sent": "\\Sent",
@@ -128,7 +129,7 @@ class Mailbox:
             for label in GOOGLE_OTHER_LABELS:
                 self.folders[label] = Folder(label, label, ())
             return
-        names = NAMES[language if self.provider in ("microsoft", "ews") else "imap"]
+        names = NAMES[language if self.provider in EXCHANGE else "imap"]
         for (_, attribute), name in zip(ATTRIBUTES.items(), names, strict=True):
             self.make_folder(name, (attribute,) if attributes else (), system=True)
 
@@ -137,7 +138,7 @@ class Mailbox:
     ) -> str:
         """Add a folder and return its id; only Microsoft and EWS say of a folder in which one it lies."""
         above = None if parent is None else self.folders[self.folder_id(parent)]
-        microsoft = self.provider in ("microsoft", "ews")
+        microsoft = self.provider in EXCHANGE
         if above is not None and not microsoft:
             name = f"{above.name}/{name}"  # [unproven] of IMAP, whose servers choose what stands between
         if self.provider == "google":
@@ -186,9 +187,9 @@ class Mailbox:
         role = self._role(folder)
         if unread is None:
             unread = role not in (*NEVER_RECEIVED, "trash", "archive")
-        exchange = self.provider in ("microsoft", "ews")
+        exchange = self.provider in EXCHANGE
         given = (mail.signed,) if exchange and whole_signed and mail.signed else mail.files
-        shown, files = self._describe_all(message_id, given, alike=alike)
+        shown, files = self._describe_all(message_id, mail, given, alike=alike)
         stored = Stored(
             id=message_id,
             mail=mail,
@@ -289,7 +290,7 @@ class Mailbox:
         }
         if self.provider == "google":
             shown["system_folder"] = folder.system
-        if self.provider in ("microsoft", "ews"):
+        if self.provider in EXCHANGE:
             shown["child_count"] = sum(one.parent_id == folder.id for one in self.folders.values())
             if folder.parent_id is not None:
                 shown["parent_id"] = folder.parent_id
@@ -320,7 +321,7 @@ class Mailbox:
         seed = f"{self.grant_id}/{self._count}"
         if self.provider == "google":
             return "19" + hashlib.blake2b(seed.encode(), digest_size=7).hexdigest()
-        if self.provider in ("microsoft", "ews"):
+        if self.provider in EXCHANGE:
             # long, case-sensitive, and with the three characters of base64url that are no letters
             return "AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A_" + _base64(seed, 64)
         return _base36(seed)
@@ -356,7 +357,7 @@ class Mailbox:
         thread = next((self._threads[name] for name in named if name in self._threads), None)
         if thread is None and self.provider == "google":
             thread = message_id
-        elif thread is None and self.provider in ("microsoft", "ews"):
+        elif thread is None and self.provider in EXCHANGE:
             thread = "AAQkAGI2TG93AAAQ" + _base64(f"thread/{message_id}", 16)
         elif thread is None:
             thread = _base36(f"thread/{message_id}")
@@ -393,13 +394,15 @@ class Mailbox:
         return stored.mail.all_headers(stored.date)
 
     def _describe_all(
-        self, message_id: str, files: tuple[File, ...], *, alike: bool
+        self, message_id: str, mail: Mail, files: tuple[File, ...], *, alike: bool
     ) -> tuple[list[Shown], dict[str, tuple[Shown, bytes]]]:
         """The files as they are shown, and each by its id."""
         shown: list[Shown] = []
         known: dict[str, tuple[Shown, bytes]] = {}
         for number, file in enumerate(files):
             one = self._describe(message_id, number, file)
+            if self.provider in EXCHANGE and mail.original is not None:
+                one["is_inline"] = _is_inline_to_exchange(file, mail.body or "")
             if one["id"] in known and not alike:
                 one["id"] += f":{number}"
             known.setdefault(one["id"], (one, file.content))
@@ -407,7 +410,7 @@ class Mailbox:
         return shown, known
 
     def _describe(self, message_id: str, number: int, file: File) -> Shown:
-        microsoft = self.provider in ("microsoft", "ews")
+        microsoft = self.provider in EXCHANGE
         size = len(file.content)
         shown: Shown = {
             "id": "",
@@ -425,7 +428,7 @@ class Mailbox:
             shown["id"] = f"v0:{':'.join(encoded)}:{size}"
         elif microsoft:
             shown["id"] = message_id.rstrip("=") + "AAABEgAQ" + _base64(str(number), 16)
-            shown["content_id"] = shown["content_id"].strip("<>")  # as Graph's contentId is. [unproven]
+            shown["content_id"] = shown["content_id"].strip("<>")  # MS-OXCMAIL 2.2.3.4.1.4, read 2026-11
         else:
             shown["id"] = _base36(f"{message_id}/{number}")
         disposition = _disposition(file)
@@ -442,6 +445,12 @@ def new_grant_id(email: str, times: int) -> str:
 def _participant(person: Person) -> Shown:
     named = {"name": person.name} if person.name is not None else {}
     return {**named, "email": person.email} if person.email is not None else named
+
+
+def _is_inline_to_exchange(file: File, body: str) -> bool:
+    """Whatever its disposition, a picture beside the text that names it (MS-OXCMAIL 2.2.3.4.1.4.1, read 2026-11)."""
+    name = (file.content_id or "").strip("<>")
+    return file.beside_text and file.content_type.lower().startswith("image/") and bool(name) and f"cid:{name}" in body
 
 
 def _google_type(file: File) -> str:

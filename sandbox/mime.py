@@ -194,15 +194,16 @@ def _file_of(leaf: _Leaf) -> File:
     part = leaf.part
     content_id = part.line("content-id") or part.line("x-attachment-id")
     disposition = part.line("content-disposition")
-    # A picture that says nothing of its disposition is inline where it lies beside the text it belongs to. [unproven]
-    beside = bool(content_id) and any(one.type == "multipart/related" for one in leaf.within)
+    beside = any(one.type == "multipart/related" for one in leaf.within)
     return File(
         filename=part.filename,
         content_type=part.line("content-type") or part.type,
         content=part.content(),
         content_id=content_id,
-        inline=part.disposition == "inline" or (disposition is None and beside),
+        # without a disposition, what has an id beside the text belongs to it [unproven]
+        inline=part.disposition == "inline" or (disposition is None and beside and bool(content_id)),
         disposition=disposition,
+        beside_text=beside,
     )
 
 

@@ -491,7 +491,7 @@ def test_a_file_keeps_what_its_header_says_of_it(nylas: NylasStandIn, api: Clien
     ]
     assert kinds["google"] == [kinds["imap"][0], ("Grüße.pdf", "", "f_1", False, None), kinds["imap"][2]]
     assert kinds["microsoft"] == [
-        ("a.png", pictures, "a@x", True, None),
+        ("a.png", pictures, "a@x", False, None),
         ("Grüße.pdf", german, "f_1", False, None),
         (None, "text/plain", "", False, None),
     ]
@@ -515,6 +515,26 @@ def test_whether_a_picture_is_inline(
     picture = part("image/png", **{name: value for name, value in named.items() if value is not None})
     [file] = mail_of(parts("multipart/related" if related else "multipart/mixed", HTML, picture)).files
     assert (file.inline, file.disposition) == (inline, disposition)
+
+
+@pytest.mark.parametrize(
+    ("kind", "disposition", "related", "inline"),
+    [
+        pytest.param("image/png", "attachment", True, True, id="named by the text beside it, though attached"),
+        pytest.param("image/png", "inline", False, False, id="inline, but not beside its text"),
+        pytest.param("application/pdf", "inline", True, False, id="no picture"),
+    ],
+)
+@pytest.mark.parametrize("provider", ["microsoft", "ews", "imap"])
+def test_exchange_has_its_own_mind_of_what_is_inline(
+    nylas: NylasStandIn, provider: str, kind: str, disposition: str, related: bool, inline: bool
+) -> None:
+    text = part("text/html", '<img src="cid:a@x">')
+    file = part(kind, Content_ID="<a@x>", Content_Disposition=disposition)
+    grant = nylas.connect("ida@x.example", provider)
+    nylas.deliver(grant, mail_of(parts("multipart/related" if related else "multipart/mixed", text, file)))
+    [shown] = nylas.messages(grant)[0]["attachments"]
+    assert shown["is_inline"] == (disposition == "inline" if provider == "imap" else inline)
 
 
 REPORT = part("message/delivery-status", "Reporting-MTA: dns; mx.x.example\r\n\r\nAction: failed")

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 SAMPLES = Path(__file__).parent / "samples"
+LATEST = 253_402_214_400
+"""The latest moment a Date header can tell: the last day of the year 9999."""
 SAMPLES_AT = 1_790_000_000
 """The moment the samples are told from, unless another one is asked for: 2026-09-21 14:13:20 UTC."""
 THREADING = ("message-id", "in-reply-to", "references")
@@ -168,8 +170,9 @@ class Mail:
         ]
         written = [(name, ", ".join(map(_address, those))) for name, those in people if those]
         if self.subject is not None:
-            written.append(("Subject", self.subject))
-        sent = format_datetime(datetime.fromtimestamp(date, UTC))
+            # half a surrogate pair stands in no header
+            written.append(("Subject", self.subject.encode("utf-8", "replace").decode()))
+        sent = format_datetime(datetime.fromtimestamp(min(max(date, 0), LATEST), UTC))
         return [*written, ("Date", sent), *self.threading_headers(), *self.headers]
 
     def mime(self, date: int) -> bytes:

@@ -10,7 +10,10 @@ import pytest
 
 from mailsync.connected import Connected
 from mailsync.dataverse.address_book import AddressBook
-from mailsync.dataverse.emails import Emails, Resolved
+from mailsync.dataverse.creation import Creation
+from mailsync.dataverse.definitions import Definitions
+from mailsync.dataverse.emails import Emails
+from mailsync.dataverse.resolver import Resolved, Resolver
 from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
@@ -21,7 +24,7 @@ from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
-from mapping.tracking import TrackingRules
+from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
 from sandbox.mail import Mail, Person
 from tests.mailsync.parts import (
@@ -30,6 +33,7 @@ from tests.mailsync.parts import (
     Clock,
     DataverseServed,
     NylasServed,
+    gate,
     mail,
     new_address,
     new_message_id,
@@ -52,7 +56,7 @@ class Desk:
         self.nylas, self.dataverse, self.clock = nylas, dataverse, clock
         self.journal, self.sightings, self.awaited = Journal(account), Sightings(account), Awaited(account)
         self.mailboxes = Mailboxes(account)
-        self.rules: TrackingRules = policy()
+        self.policy: Policy = policy()
         self.adopt_existing = True
         self.nylas_id_column: str | None = None
         self._writer: EmailWriter | None = None
@@ -67,14 +71,22 @@ class Desk:
                 own_domains=frozenset({OWN_DOMAIN}),
                 clock=self.clock,
             )
-            emails = Emails(self.dataverse.api, address_book=AddressBook(), adopt_existing=self.adopt_existing)
+            api = self.dataverse.api
+            book, definitions = AddressBook(self.policy.people), Definitions(api)
+            emails = Emails(api, definitions=definitions)
+            resolver = Resolver(
+                api, address_book=book, definitions=definitions, adopt_existing=self.adopt_existing
+            )
             self._writer = EmailWriter(
                 emails=emails,
+                resolver=resolver,
+                creation=Creation(api, resolver=resolver, address_book=book),
                 journal=self.journal,
                 sightings=self.sightings,
-                kinship=Kinship(emails=emails, journal=self.journal, awaited=self.awaited),
+                kinship=Kinship(emails=emails, resolver=resolver, journal=self.journal, awaited=self.awaited),
                 connected=connected,
-                rules=self.rules,
+                policy=self.policy,
+                large_files=gate("files", concurrency=2),
                 nylas_id_column=self.nylas_id_column,
                 clock=self.clock,
             )
@@ -245,8 +257,8 @@ SKIPS = {
     "draft": ("", {"folder": "drafts"}, 0),
     "junk": ("", {"folder": "junk"}, 0),
     "trash": ("", {"folder": "trash"}, 0),
-    "deny_address": ('[deny]\naddresses = ["{carl}"]', {}, 0),
-    "deny_domain": ('[deny]\ndomains = ["fabrikam.example"]', {}, 0),
+    "deny_sender": ('[deny]\nsenders = ["{carl}"]', {}, 0),
+    "deny_participant": ('[deny]\nparticipants = ["fabrikam.example"]', {}, 0),
     "thread_first": ('thread = "first"', {"in_reply_to": "<before@mail.example>"}, 0),
     "internal_only": ("", {"sender": "colleague"}, 0),
     "unknown_people": ('track = "known"', {"sender": "stranger"}, 1),
@@ -258,7 +270,7 @@ def test_a_skip_is_recorded_with_the_name_of_its_rule(desk: Desk, carl: tuple[st
     """Most are decided without asking Dataverse anything, and none leaves anything there."""
     text, case, asked = SKIPS[rule]
     given: dict[str, Any] = dict(case)
-    desk.rules = policy(text.format(carl=carl[0]))
+    desk.policy = policy(text.format(carl=carl[0]))
     senders = {"colleague": new_address("ben"), "stranger": new_address("who", "nowhere.example")}
     sender, folder = senders.get(given.pop("sender", ""), carl[0]), given.pop("folder", "inbox")
     grant, ann = desk.connect()
@@ -268,7 +280,7 @@ def test_a_skip_is_recorded_with_the_name_of_its_rule(desk: Desk, carl: tuple[st
     assert outcomes == [Outcome(Kind.SKIPPED, rule)]
     assert dataverse == asked
     record = desk.record(work)
-    assert (record.kind, record.reason, record.policy) == (Kind.SKIPPED, rule, desk.rules.version)
+    assert (record.kind, record.reason, record.policy) == (Kind.SKIPPED, rule, desk.policy.version)
     assert (record.activityid, record.folders) == (None, tuple(record.folders))
     assert record.folders
     assert record.detail
@@ -548,10 +560,10 @@ def test_a_message_the_mapper_cannot_take_is_put_aside_and_not_quoted(desk: Desk
     """The mapper is pure: it would fail the same way each time."""
     grant, ann = desk.connect()
     work = desk.lay(grant, mail(carl[0], ann, subject="very secret"))
-    facts = desk.writer._facts(work, None)
+    facts = desk.writer._facts(work, None, NOW)
     object.__setattr__(facts, "identity", None)
     with pytest.raises(MessageError) as error:
-        desk.writer._mapped(facts, Resolved(None, None, {}, 0))
+        desk.writer._mapped(facts, Resolved())
     assert error.value.reason == "mapping_failed"
     assert "secret" not in str(error.value)
 

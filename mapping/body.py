@@ -52,11 +52,11 @@ class Body:
     def described(self, pictures: Mapping[str, str], notes: Sequence[str]) -> str:
         """The description: pictures by the content id they are carried under, what is missing told at the end."""
         told = "".join(map(note, notes))
-        room = LONGEST_DESCRIPTION - len(note(CUT)) - ROOM_FOR_NOTES
         html = shown(self.html, pictures)
-        if self.is_whole and units_of(html) <= room:
+        if self.is_whole and units_of(html) + units_of(told) <= LONGEST_DESCRIPTION:
             return html + told
-        return shortened(html, room) + note(SNIPPET if self.is_snippet else CUT) + told
+        told = note(SNIPPET if self.is_snippet else CUT) + told
+        return shortened(html, LONGEST_DESCRIPTION - units_of(told)) + told
 
 
 def body_of(body: str | None, snippet: str | None = None) -> Body:

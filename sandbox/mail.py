@@ -20,7 +20,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parent / "samples" / "mail.toml"
 LATEST = 253_402_214_400
 """The latest moment a Date header can tell: the last day of the year 9999."""
 SAMPLES_AT = 1_790_000_000
@@ -183,7 +183,9 @@ class Mail:
         """The mail as RFC 5322 bytes, piece by piece; a file is encoded when its turn comes."""
         if self.original is not None:
             return pieces(self.original)
-        message = EmailMessage(policy=SMTP)
+        people = (*filter(None, (self.sender,)), *self.co_senders, *self.to, *self.cc, *self.reply_to)
+        # an address that is no ASCII can't be encoded (RFC 6532)
+        message = EmailMessage(policy=SMTP.clone(utf8=any(not (one.email or "").isascii() for one in people)))
         for name, value in self.all_headers(date):
             message[name] = " ".join(value.split())
         message.set_content(self.body or "", subtype="plain" if self.plain else "html")
@@ -203,23 +205,23 @@ def pieces(content: bytes) -> Iterator[bytes]:
 @cache
 def characters() -> dict[str, Character]:
     """Everybody in the samples, by the short name they have there."""
-    return {key: _character(row) for key, row in _read("mail")["people"].items()}
+    return {key: _character(row) for key, row in _read()["people"].items()}
 
 
-def samples(at: int = SAMPLES_AT, *, which: tuple[str, ...] = ("mail",)) -> tuple[Mail, ...]:
-    """Every sample of these collections (mail, more), oldest first, as if told at that moment."""
-    mails = (_mail(row, at) for name in which for row in _read(name)["mail"])
+def samples(at: int = SAMPLES_AT) -> tuple[Mail, ...]:
+    """Every sample, oldest first, as if told at that moment."""
+    mails = (_mail(row, at) for row in _read()["mail"])
     return tuple(sorted(mails, key=lambda mail: mail.date or 0))
 
 
 def sample(key: str, at: int = SAMPLES_AT) -> Mail:
-    """The sample of that name, whichever collection it is in."""
-    return next(mail for mail in samples(at, which=("mail", "more")) if mail.key == key)
+    """The sample of that name."""
+    return next(mail for mail in samples(at) if mail.key == key)
 
 
 @cache
-def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((SAMPLES / f"{name}.toml").read_text(encoding="utf-8"))
+def _read() -> dict[str, Any]:
+    return tomllib.loads(SAMPLES.read_text(encoding="utf-8"))
 
 
 def _character(row: dict[str, Any]) -> Character:
@@ -266,4 +268,10 @@ def _file(row: dict[str, Any]) -> File:
 
 
 def _address(person: Person) -> str:
-    return formataddr((person.name, person.email or "")) if person.name else person.email or ""
+    address = person.email or ""
+    if not person.name:
+        return address
+    if address.isascii():
+        return formataddr((person.name, address))
+    name = person.name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{name}" <{address}>'  # SMTPUTF8 (RFC 6532)

@@ -37,7 +37,7 @@ from mapping.message import Header, Message
 WHOLE_HEADER = frozenset({"google", "microsoft"})
 """The providers of which `include_headers` brings the whole header; of others only what Nylas makes (Nylas' page on
 headers and MIME, read 2026-11)."""
-LONGEST_HEADER = 256 * 1024
+LONGEST_HEADER = 2 * 1024 * 1024
 """Bytes of a raw message in which the end of its header is looked for."""
 LONGEST_REFUSAL = 64 * 1024
 FOLDERS_PAGE = 200

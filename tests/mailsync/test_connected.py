@@ -157,7 +157,7 @@ def test_folders_are_asked_for_once_an_hour(nylas: NylasServed, ours: Connected,
     assert ours.copy(grant, "", []).attributes == frozenset()
     assert asked(nylas) == {"GET folders": 1}
     clock.now += FOLDERS_LIFE
-    ours.copy(grant, "", [inbox]).attributes
+    ours.copy(grant, "", [inbox])
     assert asked(nylas) == {"GET folders": 1}
 
 

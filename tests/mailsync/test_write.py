@@ -74,9 +74,7 @@ class Desk:
             api = self.dataverse.api
             book, definitions = AddressBook(self.policy.people), Definitions(api)
             emails = Emails(api, definitions=definitions)
-            resolver = Resolver(
-                api, address_book=book, definitions=definitions, adopt_existing=self.adopt_existing
-            )
+            resolver = Resolver(api, address_book=book, definitions=definitions, adopt_existing=self.adopt_existing)
             self._writer = EmailWriter(
                 emails=emails,
                 resolver=resolver,

@@ -406,6 +406,21 @@ def test_azd_asks_for_nothing_the_template_does_not_take_and_passes_all_it_does(
             assert variables[parameter].group(1) == setting, "a variable is named like the setting it becomes"  # type: ignore[union-attr]
 
 
+def test_deploying_is_told_in_names_that_exist() -> None:
+    told = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    passed = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"].values()
+    known = set(MAIN.all("output")) | {one["value"].strip("${}") for one in passed} | set(app_settings())
+    at_github = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
+    named = set(re.findall(r"(?:`|azd env set |azd env get-value )([A-Z]+(?:_[A-Z]+)+)\b", told))
+    assert named - known - at_github == set()
+    assert set(MAIN.all("output")) - {"AZURE_LOCATION"} <= set(re.findall(r"\w+", told)), "each output is of use"
+    secrets = {str(literal(properties(one.body)["name"])) for one in SECRETS.all("resource").values()} - {"None"}
+    assert secrets == {name for name in secrets if name in told}
+    given = set(re.findall(r"(\w+)=<?\w", told.partition("--parameters ")[2].partition("`")[0]))
+    required = {name for name, one in MAIN.all("parameter").items() if one.value is None}
+    assert given == required, "what a deployment without azd must say"
+
+
 def test_azd_finds_the_app_by_its_tag() -> None:
     azure = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
     (service,) = azure["services"]

@@ -26,6 +26,8 @@ module network 'br/public:avm/res/network/virtual-network:0.10.1' = {
         name: 'app'
         addressPrefix: '10.0.2.0/24'
         delegation: 'Microsoft.App/environments'
+        // Nylas and Dataverse are on the internet; newer networks reach it only if told
+        defaultOutboundAccess: true
       }
     ]
   }

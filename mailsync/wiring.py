@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from mailsync.dataverse.resolver import Resolver
     from mailsync.dataverse.web_api import WebApi
     from mailsync.explain import Explainer
-    from mailsync.listings import Patience
+    from mailsync.listings import Listings, Patience
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.replay import Replayer
+    from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
     from mailsync.storage.envelope import Item
@@ -177,6 +178,18 @@ class Wiring:
         # a lambda: the settings for Nylas are read only if it is asked
         return mailbox_named(named, known=self._mailboxes.all(), grants=lambda: self._grants.all())  # noqa: PLW0108
 
+    def valid_mailboxes(self) -> list[Mailbox]:
+        """Every mailbox that Nylas lists and can read."""
+        from mailsync.named import as_mailbox
+        from mailsync.storage.mailboxes import VALID
+
+        return [as_mailbox(grant) for grant in self._patience(self._grants.all) if grant.status == VALID]
+
+    @property
+    def simulator(self) -> Simulator:
+        """Judges mail by policies that need not be deployed."""
+        return self._once("simulator", self._make_simulator)
+
     @property
     def aside(self) -> Aside:
         """What was put aside."""
@@ -250,6 +263,15 @@ class Wiring:
         return self._once(
             "patience",
             lambda: Patience(pause=lambda seconds: time.sleep(seconds / self.hurry), random=Random()),  # noqa: S311
+        )
+
+    @property
+    def _listings(self) -> Listings:
+        from mailsync.listings import Listings
+
+        page_size = self.settings.sweep_page_size
+        return self._once(
+            "listings", lambda: Listings(reader=self._reader, page_size=page_size, patience=self._patience)
         )
 
     @property
@@ -434,15 +456,20 @@ class Wiring:
             clock=self.clock,
         )
 
+    def _make_simulator(self) -> Simulator:
+        from mailsync.simulate import Simulator
+
+        return Simulator(
+            connected=self._connected, listings=self._listings, resolver=self._resolver, patience=self._patience
+        )
+
     def _make_verifier(self) -> Verifier:
-        from mailsync.listings import Listings
         from mailsync.verify import Verifier
 
-        page_size = self.settings.sweep_page_size
         return Verifier(
             grants=self._grants,
             mailboxes=self._mailboxes,
-            listings=Listings(reader=self._reader, page_size=page_size, patience=self._patience),
+            listings=self._listings,
             journal=self._journal,
             emails=self.emails,
             connected=self._connected,

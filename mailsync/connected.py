@@ -35,7 +35,7 @@ T = TypeVar("T")
 SNAPSHOT_LIFE = 60.0
 """Seconds that the list of mailboxes is remembered."""
 FOLDERS_LIFE = 3600.0
-FOLDERS_PAUSE = 60.0
+FOLDERS_PAUSE = 5.0
 """Seconds between two looks at a mailbox's folders, however many ids nobody knows turn up."""
 REFUSED_LIFE = 60.0
 """Seconds that a grant found expired is not tried again."""
@@ -54,6 +54,12 @@ class _Snapshot:
 class _Folders:
     by_id: Mapping[str, Folder]
     read: float
+    nameless: frozenset[str] = frozenset()
+    """Ids that turned up and that no listing of the folders holds."""
+
+    def unknown(self, wanted: Iterable[str]) -> frozenset[str]:
+        """Those that may have been made since."""
+        return frozenset(wanted) - self.by_id.keys() - self.nameless
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,20 +238,35 @@ class Connected:
         return self._current().organisation
 
     def copy(self, grant: str, mailbox: str, folders: Iterable[str]) -> Copy:
-        """Where a message of a mailbox lies, by the ids of its folders."""
+        """Where a message of a mailbox lies, by the ids of its folders.
+
+        A folder made just now may be one that keeps mail out: the folders are asked for anew, and TransientError is
+        raised where that was done a moment ago.
+        """
         wanted = tuple(folders)
         known = self._folders.get(grant)
-        age = self._clock() - known.read if known is not None else FOLDERS_LIFE
-        unknown = known is None or any(folder not in known.by_id for folder in wanted)
-        if known is None or age >= FOLDERS_LIFE or (unknown and age >= FOLDERS_PAUSE):
-            known = _Folders(self._reader.folders(grant), self._clock())
-            self._folders[grant] = known
+        if known is None or self._clock() - known.read >= FOLDERS_LIFE:
+            known = self._read_folders(grant, wanted)
+        elif known.unknown(wanted):
+            since = self._clock() - known.read
+            if since < FOLDERS_PAUSE:
+                raise TransientError(
+                    "a message lies in a folder nobody has heard of; the mailbox's folders are asked for anew",
+                    reason="folder_unknown",
+                    retry_after=FOLDERS_PAUSE - since,
+                )
+            known = self._read_folders(grant, wanted)
         found = [known.by_id[folder] for folder in wanted if folder in known.by_id]
         return Copy(
             mailbox=mailbox,
             attributes=frozenset(one.lower() for folder in found for one in folder.attributes or () if one),
             names=frozenset(name for folder in found if (name := folder_name(folder.name or ""))),
         )
+
+    def _read_folders(self, grant: str, wanted: Iterable[str]) -> _Folders:
+        known = _Folders(self._reader.folders(grant), self._clock())
+        known = self._folders[grant] = replace(known, nameless=known.unknown(wanted))
+        return known
 
     def refreshed(self, grant: str) -> Mailbox:
         """Ask Nylas for a mailbox's address and aliases, and keep them; one request."""

@@ -435,7 +435,7 @@ class Wiring:
             kinship=kinship,
             connected=self._connected,
             policy=self.policy,
-            large_files=Gate("files", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=LARGE_AT_ONCE),
+            large_files=Gate("files", clock=self._hurried, scope=Scope.MESSAGE, concurrency=LARGE_AT_ONCE),
             nylas_id_column=self.settings.nylas_id_column,
             clock=self.clock,
         )

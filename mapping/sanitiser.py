@@ -75,11 +75,17 @@ _CUT_ENTITY = re.compile(r"&[#\w]{0,40}\Z")
 _STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).
 _DATA = re.compile(r"[\x00-\x20]*" + r"[\x00-\x20]*".join("data:"), re.IGNORECASE)
+_PICTURE_NAME = re.compile(r"[^/\\?#:<>\"']{1,200}\.(?:png|jpe?g|gif|bmp|webp|tiff?|heic)", re.IGNORECASE)
 _PICTURE = re.compile(r"\s*data:image/(?!svg)[a-z0-9.+-]+[;,]", re.IGNORECASE)
 
 
 def _absolute(url: str) -> str | None:
-    """An address without a host would lead into the CRM that shows the mail; `//host` has one, and becomes https."""
+    """An address without a host would lead into the CRM that shows the mail; `//host` has one, and becomes https.
+
+    The bare name of a picture is how some programs call one that came with the mail.
+    """
+    if _PICTURE_NAME.fullmatch(url):
+        return f"cid:{url}"
     return "https:" + url if url.startswith("//") and not url.startswith("///") else None
 
 

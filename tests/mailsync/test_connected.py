@@ -165,14 +165,23 @@ def test_a_folder_nobody_knows_is_asked_for_but_not_without_end(
     nylas: NylasServed, ours: Connected, clock: Clock
 ) -> None:
     grant = nylas.stand_in.connect(new_address(), "microsoft")
-    assert ours.copy(grant, "", ["no such folder"]).attributes == frozenset()
-    made = nylas.stand_in.make_folder(grant, "Spam of today", ("\\Junk",))
     for _ in range(5):
-        assert ours.copy(grant, "", [made]).attributes == frozenset()
+        assert ours.copy(grant, "", ["no such folder"]).attributes == frozenset()
     assert asked(nylas) == {"GET folders": 1}
+
+
+def test_a_folder_made_just_now_is_waited_for(nylas: NylasServed, ours: Connected, clock: Clock) -> None:
+    """It may be the one by which a person keeps mail out."""
+    grant = nylas.stand_in.connect(new_address(), "microsoft")
+    ours.copy(grant, "", [])
+    made = nylas.stand_in.make_folder(grant, "No-CRM", ("\\Junk",))
+    with pytest.raises(TransientError) as error:
+        ours.copy(grant, "", [made])
+    assert (error.value.reason, error.value.retry_after) == ("folder_unknown", FOLDERS_PAUSE)
     clock.now += FOLDERS_PAUSE
-    assert ours.copy(grant, "", [made]).attributes == {"\\junk"}
-    assert asked(nylas) == {"GET folders": 1}
+    copy = ours.copy(grant, "", [made])
+    assert (copy.attributes, copy.names) == ({"\\junk"}, {"no-crm"})
+    assert asked(nylas) == {"GET folders": 2}
 
 
 def test_each_mailbox_has_its_own_folders(nylas: NylasServed, ours: Connected) -> None:

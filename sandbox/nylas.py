@@ -151,6 +151,11 @@ class NylasStandIn:
             self._tell_grant("created", box, 25012, **more)
         return box.grant_id
 
+    def has(self, grant: str) -> bool:
+        """Whether a mailbox is connected, told by its id or address."""
+        with self._lock:
+            return self._find(grant) is not None
+
     def grant_id(self, grant: str) -> str:
         """The grant id of a mailbox, told by its id or address."""
         return self._box(grant).grant_id

@@ -44,8 +44,9 @@ FOLDERS_PAGE = 200
 UNITS_OF_GET, UNITS_OF_LIST = 20, 5
 """What Gmail counts against a user's quota of 6,000 units a minute, for projects made since 2026-05 (Nylas' and
 Google's quota pages, read 2026-11); a page costs a listing and each of its messages."""
-PATIENCE_OF_LIST = 60.0
-"""Seconds that a listing stands still for a mailbox's pace: going back to the queue, it would begin anew each time."""
+PATIENCE = 60.0
+"""Seconds that a listing, or a file of a message, stands still for a mailbox's pace: back on the queue it would begin
+anew each time."""
 
 T = TypeVar("T")
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -197,7 +198,7 @@ class Reader:
                 f"{self._grants}/{quote(grant, safe='')}/messages",
                 params,
                 units=UNITS_OF_LIST + limit * UNITS_OF_GET,
-                patience=PATIENCE_OF_LIST,
+                patience=PATIENCE,
             )
         except (MessageError, MessageGoneError) as error:
             if cursor is None:
@@ -253,7 +254,7 @@ class Reader:
         """
         elsewhere: MailSyncError | None = None
         with (
-            self._gate_of(grant).passing(UNITS_OF_GET),
+            self._gate_of(grant).passing(UNITS_OF_GET, patience=PATIENCE),
             self._gate.passing(),
             self._transport.stream("GET", url, headers=self._headers, params=params) as answer,
         ):

@@ -7,6 +7,7 @@ drops the folder attributes and aliases we need (measured on 6.18.0, 2026-11). `
 from __future__ import annotations
 
 import base64
+import binascii
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -309,13 +310,13 @@ def _header_in(pieces: Iterator[bytes]) -> tuple[Header, ...] | None:
 
 
 def _decoded_beginning(encoded: bytes) -> bytes:
+    """The bytes of a base64url text that may end anywhere, padded or not; none of what is no such text."""
     whole = encoded.rstrip(b"=")
-    return base64.urlsafe_b64decode(whole[: len(whole) // 4 * 4] + _rest(whole[len(whole) // 4 * 4 :]))
-
-
-def _rest(last: bytes) -> bytes:
-    """The bytes that end a text whose length is no multiple of four."""
-    return last + b"=" * (4 - len(last)) if len(last) > 1 else b""
+    whole = whole[: len(whole) - (len(whole) % 4 == 1)]
+    try:
+        return base64.urlsafe_b64decode(whole + b"=" * (-len(whole) % 4))
+    except binascii.Error:
+        return b""
 
 
 def _split_header(raw: bytes) -> tuple[bytes, bool]:

@@ -61,6 +61,8 @@ SEEN_SIZE = 5_000
 Content = Callable[[File], AbstractContextManager[Iterator[bytes]]]
 """Opens the bytes of a file; raises FileMissingError where there are none to be had."""
 _IF_THERE = {"If-Match": "*"}
+_WAITING = {"statecode": 0, "statuscode": 1}
+"""What an item of a queue is until somebody deals with it."""
 _JUDGED_ALIKE = frozenset({401, 403, 408, 412, 429})
 """Answers that would be the same without a changeset."""
 
@@ -288,7 +290,15 @@ class Creation:
         self._finish(work, {**(final.content() if changed else {}), **final.completion()})
         item = final.queue_item()
         if item is not None:
-            self._note_queue_item(work, self._api.send("POST", "queueitems", body=msgspec.json.encode(item)))
+            self._note_queue_item(work, self._queued_anew(item))
+
+    def _queued_anew(self, item: Mapping[str, object]) -> Answer:
+        """The item of an email completed just now: one made while it was open ended with its completion."""
+        answer = self._post("queueitems", item)
+        if answer.status != 412:
+            return answer
+        path = f"queueitems({item['queueitemid']})"
+        return self._api.send("PATCH", path, body=msgspec.json.encode(_WAITING), headers=_IF_THERE)
 
     def _finish(self, work: _Work, change: Mapping[str, object]) -> None:
         path = f"emails({work.email.activityid})"

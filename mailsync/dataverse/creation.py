@@ -449,8 +449,10 @@ class Creation:
         owner, complaint = work.email.owner, complaint_of(answer)
         if owner.record is None or owner == work.fallback or owner.rule == "fallback":
             return False
-        names_owner = complaint.code == ROW_MISSING and owner.record.id.lower() in complaint.message.lower()
-        if not (answer.status == 403 or complaint.code in OWNER_AT_FAULT or names_owner):
+        # a privilege that we lack ourselves is answered 403 as well, and names us
+        is_named = owner.record.id.lower() in complaint.message.lower()
+        told_of = answer.status == 403 or complaint.code == ROW_MISSING
+        if not (complaint.code in OWNER_AT_FAULT or (told_of and is_named)):
             return False
         work.refused_owner = owner.record.id
         code = complaint.code or answer.status

@@ -464,6 +464,14 @@ class Creation:
         complaint, owner = complaint_of(answer), work.email.owner
         if complaint.code in COLUMN_AT_FAULT and f"'{work.email.nylas_id_column}'" in complaint.message:
             return _column_unfit(answer)
+        if complaint.code in OWNER_AT_FAULT:
+            return ConfigurationError(
+                "Dataverse gives no email to this owner; check the role of owner.fallback in tracking.toml, or where "
+                "it is left out that of the application user",
+                reason="owner_refused",
+                scope=Scope.ORGANISATION,
+                evidence=evidence_of(answer),
+            )
         if complaint.code != ROW_MISSING:
             return failure_of(answer)
         if owner.rule in {"fallback", "policy"} and owner.record and owner.record.id in complaint.message.lower():

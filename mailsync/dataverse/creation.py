@@ -343,7 +343,7 @@ class Creation:
         """A file larger than a block, which is never held whole (Microsoft's page on attachments, read 2026-11)."""
         target = {"@odata.type": "Microsoft.Dynamics.CRM.activitymimeattachment", **work.email.attachment(file)}
         answer = self._post("InitializeAttachmentBlocksUpload", {"Target": target})
-        if answer.status != 200:
+        if answer.status >= 300:
             return self._why_refused(work, answer)
         token = row_of(answer, _Token).token
         ids: list[str] = []
@@ -360,14 +360,18 @@ class Creation:
                 return self._why_refused(work, answer)
             block = content.take(BLOCK)
         commit = {"Target": target, "BlockList": ids, "FileContinuationToken": token}
-        return self._why_refused(work, self._post("CommitAttachmentBlocksUpload", commit))
+        answer = self._post("CommitAttachmentBlocksUpload", commit)
+        if answer.status == 200:
+            row_of(answer, _Committed)  # a page in its place is no file
+            return None
+        return self._why_refused(work, answer)
 
     def _post(self, path: str, body: Mapping[str, object]) -> Answer:
         return self._api.send("POST", path, body=msgspec.json.encode(body))
 
     def _why_refused(self, work: _Work, answer: Answer) -> Why | None:
         """Why a file stays out; None where it is there. Raises what is no fault of the file."""
-        if is_done(answer) or answer.status in {200, 412} or self._is_completed(work, answer):
+        if is_done(answer) or answer.status == 412 or self._is_completed(work, answer):
             return None
         code = complaint_of(answer).code
         if code in FILE_AT_FAULT:
@@ -544,6 +548,10 @@ class _State(msgspec.Struct, frozen=True):
 
 class _Token(msgspec.Struct, frozen=True, rename={"token": "FileContinuationToken"}):
     token: str
+
+
+class _Committed(msgspec.Struct, frozen=True, rename={"id": "ActivityMimeAttachmentId"}):
+    id: UUID
 
 
 class _Attached(msgspec.Struct, frozen=True):

@@ -239,7 +239,12 @@ class Creation:
         item = email.queue_item()
         if item is not None:
             parts.append(request("POST", "queueitems", body=msgspec.json.encode(item)))
-        answers, *others = self._api.batch(parts)
+        try:
+            answers, *others = self._api.batch(parts)
+        except MessageError as error:
+            if error.evidence.status != 413:
+                raise
+            return (Answer(413, {}, b""),), None  # of all of it together, by whatever stands before Dataverse
         if all(map(is_done, answers)) and len(answers) != len(loaded) + 2:
             raise TransientError(
                 "Dataverse answered a changeset otherwise than with an answer to each operation or a refusal",

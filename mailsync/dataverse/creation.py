@@ -369,6 +369,8 @@ class Creation:
         if answer.status == 200:
             row_of(answer, _Committed)  # a page in its place is no file
             return None
+        if answer.status in {400, 404} and str(file.id_in(work.email.activityid)) in self._attached(work.email):
+            return None  # sent again when its answer was lost: its token is spent, and the file is there
         return self._why_refused(work, answer)
 
     def _post(self, path: str, body: Mapping[str, object]) -> Answer:

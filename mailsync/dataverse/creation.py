@@ -183,7 +183,6 @@ class Creation:
             return self._at_once(work)
         code = complaint_of(refused).code
         if code in FILE_AT_FAULT or refused.status == 413:
-            self._resolver.forget_limits()
             return None
         if code == ROW_MISSING and self._seen.forget(loaded):
             return self._at_once(work)

@@ -67,6 +67,8 @@ class _Facts:
     organisation: Organisation
     identity: Identity
     started: float
+    was_begun: bool
+    """An attempt whose end nobody heard of may have written it."""
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -205,6 +207,7 @@ class EmailWriter:
             organisation=self._connected.organisation(),
             identity=identity,
             started=started,
+            was_begun=known is not None and known.activityid is not None,
         )
 
     def _with_header(self, facts: _Facts) -> _Facts:
@@ -341,7 +344,9 @@ class EmailWriter:
         if stands != str(email.activityid):
             return _Placed(Kind.ADOPTED, "same_message_id", email.activityid, stands, email.guard)
         notes: tuple[str, ...] = ()
-        if not is_completed:
+        if is_completed and decided.facts.was_begun:
+            notes = self._creation.enqueue(email)
+        elif not is_completed:
             notes = self._creation.resume(
                 email,
                 content=content_of(decided.facts.item, self._connected),

@@ -164,6 +164,17 @@ class Creation:
         self._go_on(work, there=self._attached(email))
         return work.written(Put.ALREADY_THERE)
 
+    def enqueue(self, email: EmailActivity) -> tuple[str, ...]:
+        """Make the queue item of an email of ours that was completed by an attempt which may have ended there.
+
+        Returns what is worth telling; one that is there stays as it is.
+        """
+        work = _Work(email, (), _no_content, Limits(), Owner(None, "none"), lambda: None)
+        item = email.queue_item()
+        if item is not None:
+            self._note_queue_item(work, self._post("queueitems", item))
+        return tuple(work.notes)
+
     # all at once
 
     def _at_once(self, work: _Work) -> Written | None:
@@ -289,6 +300,12 @@ class Creation:
             why = self._attach(work, file)
             if why is not None:
                 work.missing[file] = why
+        if there is not None and work.missing != told_before:
+            # another worker may have had more luck with the same file of the same email
+            now = self._attached(work.email)
+            work.missing = {
+                file: why for file, why in work.missing.items() if str(file.id_in(work.email.activityid)) not in now
+            }
         final = work.final
         changed = there is not None or work.missing != told_before
         self._finish(work, {**(final.content() if changed else {}), **final.completion()})
@@ -590,6 +607,10 @@ def _attachment_request(email: EmailActivity, loaded: Loaded) -> batch.Request:
         body=msgspec.json.encode(row),
         headers={"Prefer": "return=representation"},
     )
+
+
+def _no_content(_: File) -> AbstractContextManager[Iterator[bytes]]:
+    raise FileMissingError(Why.NOT_THERE)
 
 
 def _relative(path: str) -> str:

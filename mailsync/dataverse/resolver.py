@@ -122,7 +122,7 @@ class Resolver:
             asked["tokens"] = _tokens_request(question.tokens)
         if question.case_numbers and not self._is_missing(CASE.table):
             asked["cases"] = _cases_request(question.case_numbers)
-        if question.with_limits and self._known_limits() is None:
+        if question.with_limits and self._known_limits() is None and not self._is_missing("organization"):
             asked["limits"] = request("GET", _LIMITS)
         people = self._address_book.question((*unknown, *nobody) if asked or unknown else ())
         answers = self._answered([*asked.values(), *people.requests])
@@ -262,10 +262,12 @@ class Resolver:
         return known[0] if known is not None and known[1] > self._clock() else None
 
     def _learned_limits(self, answer: Answer | None) -> Limits:
-        if answer is not None:
+        """What the organisation says, else what Dataverse begins with: a file it refuses is told of then."""
+        if answer is not None and not self._was_missing(answer, "organization"):
             row = next(iter(rows_of(answer, _Organization)), _Organization())
             self._limits = (row.limits(), self._clock() + LIFE)
-        return self._limits[0] if self._limits is not None else Limits()
+        known = self._limits
+        return known[0] if known is not None else Limits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ LONGEST_BODY = 4_000_000
 
 ROOM_FOR_NOTES = 20_000
 """UTF-16 units of a description that no body takes."""
+ROOM = LONGEST_DESCRIPTION - len(note(CUT)) - ROOM_FOR_NOTES
+"""UTF-16 units that a body may take of its description."""
 
 # Nylas gives the HTML part if there is one, else the plain text, and does not say which (message reference, 2026-11).
 _TAG_NAMES = (
@@ -41,6 +43,14 @@ _MISREAD = re.compile(f"[{_LEADS}][{_TRAILS}]")
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """The HTML of an email, and whether a part of the text is missing from it."""
+
+    html: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """What a mail says, as safe HTML, with its pictures called as the mail calls them."""
 
@@ -49,14 +59,14 @@ class Body:
     pictures: tuple[str, ...] = ()
     is_snippet: bool = False
 
-    def described(self, pictures: Mapping[str, str], notes: Sequence[str]) -> str:
+    def described(self, pictures: Mapping[str, str], notes: Sequence[str]) -> Description:
         """The description: pictures by the content id they are carried under, what is missing told at the end."""
         told = "".join(map(note, notes))
-        room = LONGEST_DESCRIPTION - len(note(CUT)) - ROOM_FOR_NOTES
         html = shown(self.html, pictures)
-        if self.is_whole and units_of(html) <= room:
-            return html + told
-        return shortened(html, room) + note(SNIPPET if self.is_snippet else CUT) + told
+        if self.is_whole and units_of(html) <= ROOM:
+            return Description(html + told, truncated=False)
+        more = note(SNIPPET if self.is_snippet else CUT)
+        return Description(shortened(html, ROOM) + more + told, truncated=True)
 
 
 def body_of(body: str | None, snippet: str | None = None) -> Body:
@@ -70,8 +80,7 @@ def body_of(body: str | None, snippet: str | None = None) -> Body:
         beginning = clean(snippet or "").strip()
         return Body(laid_out(beginning, ROOM_FOR_NOTES)[0], False, is_snippet=True) if beginning else Body("", True)
     html, is_whole = sanitised(text) if is_html(text) else laid_out(text, LONGEST_DESCRIPTION)
-    is_whole = is_whole and len(whole) <= LONGEST_BODY and units_of(html) <= LONGEST_DESCRIPTION
-    return Body(html, is_whole, pictures_in(html))
+    return Body(html, is_whole and len(whole) <= LONGEST_BODY, pictures_in(html))
 
 
 def mended(text: str) -> str:

@@ -21,8 +21,8 @@ LONGEST_DESCRIPTION = 1_000_000
 LONGEST_BODY = 4_000_000
 """In characters; what a longer body holds beyond is not looked at."""
 
-ROOM_FOR_NOTES = 20_000
-"""UTF-16 units of a description that no body takes."""
+ROOM_FOR_NOTES = 30_000
+"""UTF-16 units of a description that no body takes; all that is told of withheld files fits, escaped too."""
 ROOM = LONGEST_DESCRIPTION - len(note(CUT)) - ROOM_FOR_NOTES
 """UTF-16 units that a body may take of its description."""
 

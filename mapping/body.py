@@ -21,8 +21,8 @@ LONGEST_DESCRIPTION = 1_000_000
 LONGEST_BODY = 4_000_000
 """In characters; what a longer body holds beyond is not looked at."""
 
-ROOM_FOR_NOTES = 20_000
-"""UTF-16 units of a description that no body takes."""
+LONGEST_BEGINNING = 20_000
+"""UTF-16 units of a beginning that stands for a text that was lost."""
 
 # Nylas gives the HTML part if there is one, else the plain text, and does not say which (message reference, 2026-11).
 _TAG_NAMES = (
@@ -41,6 +41,14 @@ _MISREAD = re.compile(f"[{_LEADS}][{_TRAILS}]")
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """The HTML of an email, and whether a part of the text is missing from it."""
+
+    html: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Body:
     """What a mail says, as safe HTML, with its pictures called as the mail calls them."""
 
@@ -49,14 +57,14 @@ class Body:
     pictures: tuple[str, ...] = ()
     is_snippet: bool = False
 
-    def described(self, pictures: Mapping[str, str], notes: Sequence[str]) -> str:
+    def described(self, pictures: Mapping[str, str], notes: Sequence[str]) -> Description:
         """The description: pictures by the content id they are carried under, what is missing told at the end."""
         told = "".join(map(note, notes))
         html = shown(self.html, pictures)
         if self.is_whole and units_of(html) + units_of(told) <= LONGEST_DESCRIPTION:
-            return html + told
+            return Description(html + told, truncated=False)
         told = note(SNIPPET if self.is_snippet else CUT) + told
-        return shortened(html, LONGEST_DESCRIPTION - units_of(told)) + told
+        return Description(shortened(html, LONGEST_DESCRIPTION - units_of(told)) + told, truncated=True)
 
 
 def body_of(body: str | None, snippet: str | None = None) -> Body:
@@ -68,10 +76,9 @@ def body_of(body: str | None, snippet: str | None = None) -> Body:
     text = mended(clean(whole[:LONGEST_BODY]).lstrip("\ufeff"))
     if not text.strip():
         beginning = clean(snippet or "").strip()
-        return Body(laid_out(beginning, ROOM_FOR_NOTES)[0], False, is_snippet=True) if beginning else Body("", True)
+        return Body(laid_out(beginning, LONGEST_BEGINNING)[0], False, is_snippet=True) if beginning else Body("", True)
     html, is_whole = sanitised(text) if is_html(text) else laid_out(text, LONGEST_DESCRIPTION)
-    is_whole = is_whole and len(whole) <= LONGEST_BODY and units_of(html) <= LONGEST_DESCRIPTION
-    return Body(html, is_whole, pictures_in(html))
+    return Body(html, is_whole and len(whole) <= LONGEST_BODY, pictures_in(html))
 
 
 def mended(text: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from mapping.attachments import File, Files, Why
-from mapping.body import Body
+from mapping.body import Body, Description
 from mapping.direction import Direction
 from mapping.owner import Owner
 from mapping.parties import Party
@@ -59,14 +59,9 @@ class EmailActivity:
     nylas_id_column: str | None
 
     @property
-    def description(self) -> str:
+    def description(self) -> Description:
         """The HTML, with what is missing told in it."""
         return self.body.described(self.files.pictures, (*self.notes, *self.files.notes))
-
-    @property
-    def truncated(self) -> bool:
-        """Whether a part of the text is missing."""
-        return not self.body.is_whole
 
     def without(self, missing: Mapping[File, Why]) -> EmailActivity:
         """The email without files that could not be had or written."""
@@ -90,8 +85,9 @@ class EmailActivity:
 
     def content(self) -> dict[str, object]:
         """The columns that change when a file turns out to be missing."""
-        told = _TRUNCATED_BODY if self.truncated else _FILES_MISSING if self.files.withheld else None
-        return {"description": self.description, **({"notifications": told} if told is not None else {})}
+        description = self.description
+        told = _TRUNCATED_BODY if description.truncated else _FILES_MISSING if self.files.withheld else None
+        return {"description": description.html, **({"notifications": told} if told is not None else {})}
 
     def completion(self) -> dict[str, object]:
         """The body of the PATCH that completes the email: both codes, for the state alone would not say Received."""

@@ -43,7 +43,7 @@ def guard_of(parties: tuple[Party, ...], subject: str | None, html: str) -> str:
 
 def is_same_mail(email: EmailActivity, guard: str) -> bool:
     """Whether an email in Dataverse with this guard holds this mail, whole or as much of it as the policy keeps."""
-    return guard in {email.guard, guard_of(email.parties, email.subject, email.description)}
+    return guard in {email.guard, guard_of(email.parties, email.subject, email.description.html)}
 
 
 def guard_of_row(*, sender: str | None, subject: str | None, description: str | None) -> str:

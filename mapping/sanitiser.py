@@ -69,8 +69,21 @@ _STYLES = (
     | {f"{box}{side}" for box in ("margin", "padding", "border") for side in _SIDES}
     | {f"border{side}-{part}" for side in _SIDES for part in ("color", "style", "width")}
 )
+_SPELLED = {spelled for name in _STYLES for spelled in (name, name.upper(), name.title())}
+"""nh3 0.3.8 compares them by case, and older mail programs write them in capitals."""
 _SCHEMES = _words("callto cid http https mailto sms tel webcal")
-_STYLE_TRICKS = ("url(", "expression(", "javascript:", "vbscript:", "\\", "/*")
+_STYLE_TRICKS = (
+    "url(",
+    "image(",
+    "image-set(",
+    "cross-fade(",
+    "src(",
+    "expression(",
+    "javascript:",
+    "vbscript:",
+    "\\",
+    "/*",
+)
 _CUT_ENTITY = re.compile(r"&[#\w]{0,40}\Z")
 _STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).
@@ -120,7 +133,7 @@ def _cleaner(schemes: frozenset[str], asked: Callable[[str, str, str], str | Non
         attribute_filter=asked,
         url_schemes=schemes,
         url_relative=_absolute,
-        filter_style_properties=_STYLES,
+        filter_style_properties=_SPELLED,
     )
 
 

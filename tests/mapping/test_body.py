@@ -108,6 +108,8 @@ TABLE = (
         pytest.param(
             '<p style="color:#333333;font-family:Arial">Hi <b>you</b> <font color="red">x</font></p>', id="styles"
         ),
+        pytest.param('<p style="FONT-SIZE:10pt;COLOR:red;Margin:0">Hi</p>', id="styles in capitals"),
+        pytest.param('<p style="background:linear-gradient(red, blue)">Hi</p>', id="computed colours"),
         pytest.param(TABLE, id="tables"),
         pytest.param('<img src="cid:ii_1@x" width="5" alt="logo">', id="inline pictures"),
         pytest.param('<img src="https://x.org/a.png">', id="pictures on the web"),
@@ -166,6 +168,20 @@ def test_what_a_mail_shows_stays(html: str) -> None:
             '<p style="color:red">a</p>',
             id="the same, escaped",
         ),
+        pytest.param(
+            "<p style=\"background:image-set('//x.org/a.png' 1x)\">a</p>", "<p>a</p>", id="what fetches a set"
+        ),
+        pytest.param(
+            "<p style=\"background:-webkit-Image-Set('//x.org/a' 1x)\">a</p>", "<p>a</p>", id="the same, in Chrome"
+        ),
+        pytest.param(
+            "<p style=\"background:\\69mage-set('//x.org/a' 1x)\">a</p>", "<p>a</p>", id="the same, escaped once"
+        ),
+        pytest.param("<p style=\"background:image('https://x.org/a')\">a</p>", "<p>a</p>", id="what fetches an image"),
+        pytest.param(
+            "<p style=\"background:cross-fade('//x.org/a', red)\">a</p>", "<p>a</p>", id="what fetches to mix"
+        ),
+        pytest.param("<p style=\"background:src('//x.org/a')\">a</p>", "<p>a</p>", id="what fetches by another name"),
         pytest.param(
             '<p style="font-family:\\5B8B\\4F53">a</p>', '<p style="font-family:宋体">a</p>', id="a font's escape"
         ),

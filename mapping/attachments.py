@@ -11,8 +11,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
+from email.errors import MessageError
+from email.header import decode_header
 from enum import StrEnum
 from uuid import UUID, uuid5
 
@@ -78,7 +78,9 @@ class File:
     type: str
     size: int | None
     content_id: str | None = None
-    """Under which the body calls it, where it is a picture there."""
+    """Under which it is carried, where it is a picture in the body."""
+    called: str | None = None
+    """What the body calls it there, as `pictures.reference` spells it."""
     number: int = 0
     """How many files of the same name come before it."""
 
@@ -105,12 +107,9 @@ class Files:
     @property
     def pictures(self) -> Mapping[str, str]:
         """The content ids of the pictures that go along, by what the body may call them."""
-        calls: dict[str, str] = {}
-        for file in self.carried:
-            if file.content_id is not None:
-                calls.setdefault(reference(file.content_id), file.content_id)
-                calls.setdefault(reference(file.name), file.content_id)
-        return calls
+        shown = [file for file in self.carried if file.content_id is not None]
+        names = {reference(file.name): file.content_id or "" for file in reversed(shown)}
+        return names | {file.called: file.content_id or "" for file in shown if file.called is not None}
 
     def without(self, missing: Mapping[File, Why]) -> Files:
         """The same with these withheld."""
@@ -139,16 +138,14 @@ def files_of(
     carried: list[File] = []
     withheld: list[Withheld] = []
     names: Counter[str] = Counter()
-    taken: set[str] = set()
+    not_yet = set(called)
     for attachment in attachments or ():
         if attachment is None or not attachment.id:
             continue
         file = _file(attachment)
         file = replace(file, number=names[file.name.casefold()])
         names[file.name.casefold()] += 1
-        content_id = _called_by(attachment, file.name, called, taken)
-        if content_id is not None:
-            file = replace(file, content_id=content_id)
+        file = _called(file, attachment, not_yet)
         why = None if carry else Why.POLICY
         why = why or limits.refusal(file.name, file.type) or _too_large(file, limits)
         if why is None:
@@ -174,23 +171,23 @@ def _file(attachment: Attachment) -> File:
     kind = main.strip().lower()
     name = clean_name(attachment.filename or _named_in(parameters))
     if not name or name.startswith("."):
-        name = f"{_NAMES.get(kind, 'attachment')}{name or mimetypes.guess_extension(kind) or ''}"
+        name = clean_name(f"{_NAMES.get(kind, 'attachment')}{name or mimetypes.guess_extension(kind) or ''}")
     if "/" not in kind or kind == DEFAULT_TYPE:
         kind = mimetypes.guess_type(name)[0] or DEFAULT_TYPE
     size = attachment.size if attachment.size is not None and attachment.size >= 0 else None
-    return File(source=attachment.id or "", name=name, type=kind[:LONGEST_TYPE], size=size)
+    return File(source=attachment.id or "", name=name, type=fit(kind, LONGEST_TYPE), size=size)
 
 
-def _called_by(attachment: Attachment, name: str, called: Sequence[str], taken: set[str]) -> str | None:
-    """The content id to carry a picture under, where the body calls it; the first of several with one id is meant."""
+def _called(file: File, attachment: Attachment, calls: set[str]) -> File:
+    """The file as the picture it is, where the body calls it; the first of several with one id is meant."""
     written = single_line(attachment.content_id or "").strip("<> ")
-    ways = (reference(written) if written else "", reference(name), reference(attachment.filename or ""))
-    call = next((way for way in ways if way and way in called and way not in taken), None)
+    ways = (reference(written), reference(file.name), reference(attachment.filename or ""))
+    call = next((way for way in ways if way in calls), None)
     if call is None:
-        return None
-    taken.add(call)
+        return file
+    calls.remove(call)
     fits = _CONTENT_ID.fullmatch(written) is not None and call == reference(written)
-    return written if fits else f"{uuid5(_PICTURES, call).hex}@picture"
+    return replace(file, called=call, content_id=written if fits else f"{uuid5(_PICTURES, call).hex}@picture")
 
 
 def _too_large(file: File, limits: Limits) -> Why | None:
@@ -200,15 +197,19 @@ def _too_large(file: File, limits: Limits) -> Why | None:
 
 def clean_name(written: str) -> str:
     """A file's name on one line, without path, reserved and invisible characters; its end is kept when it is cut."""
-    text = single_line(_decoded(written))
-    text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))
-    text = _RESERVED.sub("_", re.split(r"[\\/]", text)[-1]).strip().rstrip(". ")
+    text = unicodedata.normalize("NFC", single_line(_UNSEEN.sub("", _decoded(written))))
+    text = _without_end(_RESERVED.sub("_", re.split(r"[\\/]", text)[-1]))
     if units_of(text) <= LONGEST_NAME:
         return text
     stem, dot, extension = text.rpartition(".")
     if not dot or units_of(extension) > 20:
-        return fit(text, LONGEST_NAME)
+        return _without_end(fit(text, LONGEST_NAME))
     return fit(stem, LONGEST_NAME - units_of(extension) - 1) + dot + extension
+
+
+def _without_end(name: str) -> str:
+    """A name without the dots and blanks at its end, which Windows leaves off."""
+    return name.strip().rstrip(". ")
 
 
 def _decoded(written: str) -> str:
@@ -216,8 +217,12 @@ def _decoded(written: str) -> str:
     if "=?" not in written:
         return written
     try:
-        return str(make_header(decode_header(written)))
-    except (HeaderParseError, LookupError, ValueError):
+        parts = decode_header(written)
+        # what is not encoded comes back in the escape that it was cut up in
+        return "".join(
+            part if isinstance(part, str) else part.decode(charset or "raw-unicode-escape") for part, charset in parts
+        )
+    except (MessageError, LookupError, ValueError):
         return written
 
 

@@ -6,14 +6,19 @@ where recipients are hidden.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
-from email.utils import getaddresses
 
 import msgspec
 
 from mapping.message import Message, Participant
 
 Group = tuple[Participant | None, ...]
+
+# Not email.utils.getaddresses: newer Pythons answer nobody at all where one member is odd, and nested comments and
+# groups bring every one of them to its recursion limit.
+_MEMBER = re.compile(r"(?:\"[^\"]*\"|<[^<>]*>|[^,;\"<]|[\"<])++")
+_LABEL = re.compile(r"\A\s*[^\"<>@:]*:")
 
 
 def opened(message: Message) -> Message:
@@ -27,19 +32,24 @@ def _people(group: Iterable[Participant | None]) -> Iterator[Participant]:
     for participant in group:
         if participant is None:
             continue
-        if not _is_group(participant):
+        if _is_group(participant):
+            yield from (one for one in map(_member, _MEMBER.findall(participant.email or "")) if one is not None)
+        else:
             yield participant
-            continue
-        written = (participant.email or "").replace(";", ",").rstrip(", ")
-        members = written.partition(":")[2] if ":" in written.partition("@")[0] else written
-        yield from (Participant(name or None, email) for name, email in getaddresses([members]) if "@" in email)
+
+
+def _member(written: str) -> Participant | None:
+    """One member of a group, written as in a header; None where no address is written."""
+    name, _, address = _LABEL.sub("", written).rpartition("<")
+    address, _, comment = address.partition(">")[0].partition("(")
+    address = (address + comment.rpartition(")")[2]).strip()
+    return Participant(name.replace('"', "").strip() or None, address) if "@" in address else None
 
 
 def _is_group(participant: Participant | None) -> bool:
-    """Several addresses in one, or the name of a group without any."""
+    """Several addresses in one, or one with the end of a group behind it, or the name of a group without any."""
     text = (participant.email if participant else None) or ""
-    if text.count("@") > 1 and any(mark in text for mark in ",;"):
-        return True
+    if "@" in text:
+        return text.rstrip().endswith(";") or (text.count("@") > 1 and any(mark in text for mark in ",;"))
     told = f"{(participant.name if participant else None) or ''} {text}".strip().lower()
-    has_no_address = "@" not in text and not text.startswith("/")
-    return has_no_address and (text.rstrip().endswith((":;", ";")) or told.startswith("undisclosed"))
+    return not text.startswith("/") and (text.rstrip().endswith(";") or told.startswith("undisclosed"))

@@ -215,12 +215,20 @@ def _domain(written: str) -> str | None:
 
 
 def _pattern(written: str) -> str | None:
-    """An address, a domain, or either with `*` for any characters."""
+    """An address, a domain, or either with `*` for any characters, in the spelling of normalised addresses."""
     text = written.strip().lower()
-    if "*" in text:
-        pattern = text if "@" in text else f"*@{text}"
-        return pattern if _PATTERN.fullmatch(pattern) else None
-    return normalise(text) if "@" in text.lstrip("@") else _domain(text)
+    if "*" not in text:
+        return normalise(text) if "@" in text.lstrip("@") else _domain(text)
+    local, _, domain = text.rpartition("@")
+    labels = [label if label.isascii() else _ascii_label(label) for label in domain.split(".")]
+    pattern = f"{local or '*'}@{'.'.join(label or '' for label in labels)}"
+    return pattern if None not in labels and _PATTERN.fullmatch(pattern) else None
+
+
+def _ascii_label(label: str) -> str | None:
+    """One label of an international domain; one with `*` in it has no such spelling."""
+    address = None if "*" in label else normalise(f"any@{label}")
+    return domain_of(address) if address else None
 
 
 def folder_name(written: str) -> str | None:
@@ -398,11 +406,13 @@ def _screen(given: Mapping[Path, object], **more: object) -> Screen:
 
 
 def _mailboxes(file: PolicyFile) -> dict[str, MailboxPolicy]:
-    found = {}
+    found: dict[str, MailboxPolicy] = {}
     for written in file.names(("mailboxes",)):
         under, address = ("mailboxes", written), normalise(written)
         if address is None:
             file.problem(under, f'mailboxes."{written}" must be named by an address such as "ann@example.com"')
+        elif address in found:
+            file.problem(under, f'mailboxes."{written}" is named twice; everything of a mailbox stands in one table')
         elif file.is_table(under):
             found[address] = _mailbox(file, under)
     return found
@@ -451,7 +461,7 @@ def _tables(file: PolicyFile) -> tuple[RelatedTable, ...]:
     path = ("regarding", "tables")
     if not file.is_tables(path):
         return ()
-    found = []
+    found: list[RelatedTable] = []
     for number in file.names(path):
         under = (*path, number)
         file.only((key.path[0] for key in TABLE_KEYS), under=under)
@@ -460,6 +470,8 @@ def _tables(file: PolicyFile) -> tuple[RelatedTable, ...]:
             file.problem(under, "each [[regarding.tables]] needs a name, a table, and a lookup to contact or account")
         elif given["name"] in REGARDING_RULES:
             file.problem(under, f'"{given["name"]}" is the name of a rule of ours; call the table\'s rule otherwise')
+        elif any(one.name == given["name"] for one in found):
+            file.problem(under, f'"{given["name"]}" is the name of two tables\' rules; call one otherwise')
         else:
             lookups = {name: (given[name],) if given[name] else () for name in ("contact", "account")}
             found.append(RelatedTable(name=given["name"], table=given["table"], **lookups))
@@ -492,7 +504,15 @@ def _domains_above(domain: str) -> list[str]:
 
 
 def _as_expression(pattern: str) -> str:
-    """A pattern as an expression in which nothing is tried twice: each part is met where it first comes."""
+    """A pattern as an expression in which nothing is tried twice; before the last @ of an address others may stand."""
+    local, _, domain = pattern.rpartition("@")
+    return f"(?:{_part(local, '.')}@{_part(domain, '[^@]')})"
+
+
+def _part(pattern: str, anything: str) -> str:
+    """Each part between stars is met where it first comes, the last one at the end."""
     first, *others = map(re.escape, re.split(r"\*+", pattern))
-    middle = "".join(f"(?>[^@]*?{part})" for part in others[:-1])
-    return f"(?:{first}{middle}[^@]*{others[-1]})"
+    if not others:
+        return first
+    middle = "".join(f"(?>{anything}*?{part})" for part in others[:-1])
+    return f"{first}{middle}{anything}*{others[-1]}"

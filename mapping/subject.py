@@ -17,15 +17,18 @@ _FORWARDS = (
 """`VS` is a reply in Finnish and a forward in Danish and Norwegian: it counts as a reply."""
 _COUNT = r"(?:\s?[\[(^]?\d{1,3}[\])]?)?"
 _PREFIX = re.compile(
-    rf"\s*(?:(?P<forward>{_FORWARDS})|(?:{_REPLIES})){_COUNT}\s*[:\uff1a]|\s*\[[^\[\]]{{1,60}}\]", re.IGNORECASE
+    rf"\s*(?:(?P<forward>{_FORWARDS})|(?:{_REPLIES})){_COUNT}\s*[:\uff1a]"
+    r"|\s*(?P<bracketed>\[fwd?:)|\s*(?P<tag>\[[^\[\]]{1,60}\])",
+    re.IGNORECASE,
 )
+"""`[Fwd: Offer]` is how Mozilla's programs named a forward."""
 
 
 def bare(subject: str | None) -> str:
     """The subject without Re, Fw and their like in other languages, and without list tags."""
     text = single_line(subject or "")
     while (found := _PREFIX.match(text)) is not None:
-        text = text[found.end() :]
+        text = text[found.end() :].removesuffix("]" if found["bracketed"] else "")
     return text.strip()
 
 
@@ -33,7 +36,7 @@ def is_forward(subject: str | None) -> bool:
     """Whether the outermost prefix of a subject is that of a forward; list tags before it are passed over."""
     text = single_line(subject or "")
     while (found := _PREFIX.match(text)) is not None:
-        if not found[0].lstrip().startswith("["):
-            return found["forward"] is not None
+        if not found["tag"]:
+            return bool(found["forward"] or found["bracketed"])
         text = text[found.end() :]
     return False

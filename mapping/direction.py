@@ -44,6 +44,8 @@ class Sender:
     name: str | None
     match: Match | None
     is_ours: bool
+    own_address: str | None = None
+    """By which it is ours: From, or that of the mailbox in whose Sent folder the copy lies; normalised."""
 
 
 def direction_of(message: Message, copy: Copy, matches: Matches, organisation: Organisation) -> Direction:
@@ -57,10 +59,11 @@ def sender_of(message: Message, copy: Copy, matches: Matches, organisation: Orga
     written, name = _from(message)
     address = normalise(written)
     match = matches.get(address) if address else None
-    if address in organisation.mailboxes or (match is not None and match.table in OUR_TABLES):
-        return Sender(written, name, match, is_ours=True)
+    if organisation.is_mailbox(address) or (match is not None and match.table in OUR_TABLES):
+        return Sender(written, name, match, is_ours=True, own_address=address)
     if copy.lies_in("sent"):
-        return Sender(written or copy.mailbox, name, matches.get(copy.mailbox), is_ours=True)
+        own = matches.get(copy.mailbox)
+        return Sender(written or copy.mailbox, name, own, is_ours=True, own_address=copy.mailbox)
     return Sender(written, name, match, is_ours=False)
 
 

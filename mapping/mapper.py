@@ -53,7 +53,7 @@ def map_message(
     sender = sender_of(message, copy, matches, organisation)
     parties = parties_of(message, sender, matches)
     talk = talk_of(message, matches, organisation, sender)
-    level = policy.content_for((copy.mailbox, *people_of(message)))
+    level = policy.content_for(map(organisation.mailbox_of, (copy.mailbox, *people_of(message))))
     whole = body_of(message.body, message.snippet)
     seal = seal_of(message.attachments)
     body = whole if level == "full" else Body("", is_whole=True)

@@ -66,6 +66,13 @@ class Organisation:
         """The mailboxes behind those of these addresses that are aliases, by alias."""
         return {address: self.aliases[address] for address in addresses if address in self.aliases}
 
+    def mailbox_of(self, address: str) -> str:
+        """The mailbox that answers to an address, an alias or either with a tag; of anybody else the address itself."""
+        if not self.is_mailbox(address):
+            return address
+        own = address if address in self.mailboxes else without_tag(address)
+        return self.aliases.get(own, own)
+
     def is_mailbox(self, address: str | None) -> bool:
         """True for a connected mailbox, its alias, and either with a tag behind a plus."""
         return address is not None and (address in self.mailboxes or without_tag(address) in self.mailboxes)

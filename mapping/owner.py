@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mapping.addresses import normalise
 from mapping.direction import Copy, Sender
-from mapping.matches import Match, Matches, Organisation
+from mapping.matches import OUR_TABLES, Match, Matches, Organisation
 from mapping.message import Message, Participant
 from mapping.policy import Policy
 from mapping.records import Record
@@ -35,8 +35,10 @@ def owner_of(
     message: Message, sender: Sender, *, copy: Copy, matches: Matches, organisation: Organisation, policy: Policy
 ) -> Owner:
     """Of outgoing mail its sender; else the first connected user, then queue, of To and Cc; else the mailbox's own."""
-    if sender.is_ours and sender.match is not None:
-        return _of(normalise(sender.address_used), sender.match, "sender", policy) or fallback(policy)
+    if sender.is_ours and sender.own_address is not None:
+        own = _of(organisation.mailbox_of(sender.own_address), sender.match, "sender", policy)
+        if own is not None or (sender.match is not None and sender.match.table in OUR_TABLES):
+            return own or fallback(policy)
     named = tuple(_recipients(message, matches, organisation))
     here = (copy.mailbox, matches.get(copy.mailbox))
     for table in ("systemuser", "queue"):
@@ -56,16 +58,20 @@ def fallback(policy: Policy) -> Owner:
 def queue_of(
     message: Message, sender: Sender, *, copy: Copy, matches: Matches, organisation: Organisation, policy: Policy
 ) -> Record | None:
-    """The queue whose item an incoming mail becomes: the first connected among To and Cc, else the mailbox's own."""
+    """The queue whose item an incoming mail becomes: the first connected among To and Cc, else the mailbox's own.
+
+    An inactive one takes none.
+    """
     if sender.is_ours or not policy.queue_items:
         return None
     people = (*_recipients(message, matches, organisation), (copy.mailbox, matches.get(copy.mailbox)))
-    return next((match.record for _, match in people if match is not None and match.table == "queue"), None)
+    queues = (match for _, match in people if match is not None and match.table == "queue" and match.active)
+    return next((match.record for match in queues), None)
 
 
-def _of(address: str | None, match: Match | None, rule: str, policy: Policy) -> Owner | None:
+def _of(address: str, match: Match | None, rule: str, policy: Policy) -> Owner | None:
     """Whom the policy names for this mailbox, else the user, else the queue's owner; an inactive row owns nothing."""
-    own = policy.mailboxes.get(address) if address else None
+    own = policy.mailboxes.get(address)
     if own is not None and own.owner is not None:
         return Owner(own.owner, "policy")
     if match is None or not match.active:
@@ -75,15 +81,15 @@ def _of(address: str | None, match: Match | None, rule: str, policy: Policy) -> 
     return Owner(None, "queue", queue=match.record) if match.table == "queue" else None
 
 
-def _is_set(address: str | None, policy: Policy) -> bool:
-    own = policy.mailboxes.get(address) if address else None
+def _is_set(address: str, policy: Policy) -> bool:
+    own = policy.mailboxes.get(address)
     return own is not None and own.owner is not None
 
 
 def _recipients(message: Message, matches: Matches, organisation: Organisation) -> Iterator[tuple[str, Match | None]]:
-    """The connected mailboxes among To and Cc."""
+    """The connected mailboxes among To and Cc, whatever address of theirs is written, and whose that is."""
     group: tuple[Participant | None, ...] = (*(message.to or ()), *(message.cc or ()))
     for participant in group:
         address = normalise(participant.email) if participant else None
         if address is not None and organisation.is_mailbox(address):
-            yield address, matches.get(address)
+            yield organisation.mailbox_of(address), matches.get(address)

@@ -17,8 +17,8 @@ from mapping.headers import Kind, Report, kind_of
 from mapping.identity import is_reply
 from mapping.matches import Match, Matches, Organisation, is_internal
 from mapping.message import Header, Message
-from mapping.parties import people_of
 from mapping.policy import SKIP, Policy, Screen
+from mapping.regarding import talk_of
 from mapping.text import single_line
 
 
@@ -271,8 +271,8 @@ def _is_internal_mail(case: Case) -> bool:
 
 
 def _knows_somebody(case: Case) -> bool:
-    known = ((address, case.matches.get(address)) for address in people_of(case.message))
-    return any(match is not None and not is_internal(address, match, case.organisation) for address, match in known)
+    sender = sender_of(case.message, case.copy, case.matches, case.organisation)
+    return any(match for _, match in talk_of(case.message, case.matches, case.organisation, sender).external)
 
 
 def _match(matches: Mapping[str, Match], address: str | None) -> Match | None:

@@ -21,7 +21,8 @@ LONGEST_DESCRIPTION = 1_000_000
 LONGEST_BODY = 4_000_000
 """In characters; what a longer body holds beyond is not looked at."""
 
-_LONGEST_SNIPPET = 30_000
+LONGEST_BEGINNING = 20_000
+"""UTF-16 units of a beginning that stands for a text that was lost."""
 
 # Nylas gives the HTML part if there is one, else the plain text, and does not say which (message reference, 2026-11).
 _TAG_NAMES = (
@@ -75,7 +76,7 @@ def body_of(body: str | None, snippet: str | None = None) -> Body:
     text = mended(clean(whole[:LONGEST_BODY]).lstrip("\ufeff"))
     if not text.strip():
         beginning = clean(snippet or "").strip()
-        return Body(laid_out(beginning, _LONGEST_SNIPPET)[0], False, is_snippet=True) if beginning else Body("", True)
+        return Body(laid_out(beginning, LONGEST_BEGINNING)[0], False, is_snippet=True) if beginning else Body("", True)
     html, is_whole = sanitised(text) if is_html(text) else laid_out(text, LONGEST_DESCRIPTION)
     return Body(html, is_whole and len(whole) <= LONGEST_BODY, pictures_in(html))
 

@@ -263,6 +263,14 @@ def test_whatever_cuts_a_body_it_is_said_in_words_and_in_notifications(body: str
     assert units_of(description.html) <= LONGEST_DESCRIPTION
 
 
+def test_a_body_gives_way_to_what_is_told_of_it() -> None:
+    body = body_of("<p>" + "x" * (LONGEST_DESCRIPTION - 7) + "</p>")
+    description = body.described({}, ("a", "b" * 30_000))
+    assert description.truncated
+    assert description.html.endswith(f"</p>{NOTE}{note('a')}{note('b' * 30_000)}")
+    assert units_of(description.html) <= LONGEST_DESCRIPTION
+
+
 def test_what_is_only_long_for_its_trackers_is_whole() -> None:
     html = "<p>" + "x" * (LONGEST_DESCRIPTION - 7) + "</p>"
     assert description_of('<img src="https://x.org/1" width="1" height="1">' * 900 + html) == Description(html, False)

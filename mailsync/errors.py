@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from mapping.attachments import Why
+if TYPE_CHECKING:
+    from mapping.attachments import Why
 
 
 class Scope(Enum):

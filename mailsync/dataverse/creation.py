@@ -374,7 +374,6 @@ class Creation:
             if size > work.limits.most_bytes:
                 return Why.TOO_LARGE
             ids.append(base64.b64encode(f"{len(ids):08d}".encode()).decode())
-            work.check_time()
             upload = {"BlockId": ids[-1], "BlockData": base64.b64encode(block).decode(), "FileContinuationToken": token}
             answer = self._post("UploadBlock", upload)
             if not is_done(answer):

@@ -88,7 +88,7 @@ def test_an_email_with_its_files_is_one_round_trip(dataverse: DataverseServed, m
 
 
 def test_a_file_is_told_as_it_is_called(dataverse: DataverseServed, mailbox: Mailbox) -> None:
-    picture = mailbox.file("logo.png", b"\x89PNG", type="image/png", content_id="logo@mail")
+    picture = mailbox.file("logo.png", b"\x89PNG", type="image/png", content_id="logo@mail", called="logo@mail")
     email = activity(files=[picture], body=Body('<p><img src="cid:logo@mail"></p>', True, ("logo@mail",)))
     Room(dataverse).put(email, content=mailbox)
     (stands,) = dataverse.stand_in.rows("activitymimeattachment")
@@ -207,7 +207,7 @@ def test_of_a_large_file_no_more_than_a_block_is_held(wide: DataverseServed) -> 
 
 def told(email: EmailActivity, *missing: tuple[File, Why]) -> tuple[str, int]:
     """The description that tells of these files, and what Dataverse's own form says of them."""
-    return email.without(dict(missing)).description, 1
+    return email.without(dict(missing)).description.html, 1
 
 
 def says(dataverse: DataverseServed, email: EmailActivity) -> tuple[str, int]:

@@ -110,3 +110,16 @@ def test_the_readme_names_every_key_of_a_case() -> None:
     assert [key for key in Written.__struct_fields__ if key != "why" and f"`{key}`" not in told] == []
     keys = set(glance(cases()[0])) | {key for one in cases() for key in one.written.expect}
     assert [key for key in sorted(keys - {"guard"}) if f"`{key}`" not in told] == []
+
+
+def test_the_page_on_mapping_names_every_column_that_a_row_has() -> None:
+    page = (ROOT / "docs/mapping.md").read_text(encoding="utf-8")
+    written = [one for one in map(told, cases()) if "email" in one]
+    rows = [row for one in written for row in (one["email"], one["completion"], *one.get("attachments", ()))]
+    parties = [one["email"]["email_activity_parties"] for one in written]
+    rows += [party for those in parties if isinstance(those, list) for party in those]
+    columns = {
+        re.sub(r"^(regardingobjectid|partyid)_.*", r"\1", name.partition("@")[0]) for row in rows for name in row
+    }
+    unnamed = {name for name in columns if not re.search(rf"`[^`]*\b{name}\b[^`]*`", page)}
+    assert unnamed == {"partyid", "participationtypemask"}, "these two are told in words"

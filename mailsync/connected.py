@@ -300,11 +300,12 @@ class Connected:
         mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
         addresses = frozenset().union(*(_addresses(mailbox) for mailbox in mailboxes.values()))
         domains = self._own_domains if self._own_domains is not None else organisation_domains(addresses)
+        own = {normalise(mailbox.email) for mailbox in mailboxes.values()}
         aliases = {
-            alias: own
+            alias: home
             for mailbox in mailboxes.values()
             for alias in mailbox.aliases
-            if (own := normalise(mailbox.email)) is not None and alias != own
+            if (home := normalise(mailbox.email)) is not None and alias not in own
         }
         return _Snapshot(mailboxes, Organisation(addresses, domains, aliases), self._clock())
 

@@ -73,7 +73,8 @@ def body_of(body: str | None, snippet: str | None = None) -> Body:
     Where the text was lost on the way, its beginning stands for it, if Nylas tells one.
     """
     whole = body or ""
-    text = mended(clean(whole[:LONGEST_BODY]).lstrip("\ufeff"))
+    # what was misread holds controls that are parts of characters, so it is mended before it is cleaned
+    text = clean(mended(whole[:LONGEST_BODY])).lstrip("\ufeff")
     if not text.strip():
         beginning = clean(snippet or "").strip()
         return Body(laid_out(beginning, LONGEST_BEGINNING)[0], False, is_snippet=True) if beginning else Body("", True)

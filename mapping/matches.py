@@ -60,11 +60,12 @@ class Organisation:
     mailboxes: frozenset[str]
     domains: frozenset[str]
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """The address of a mailbox by each of its aliases."""
+    """The address of a mailbox by each of its aliases, but for those that are connected mailboxes themselves."""
 
     def of_aliases(self, addresses: Iterable[str]) -> dict[str, str]:
-        """The mailboxes behind those of these addresses that are aliases, by alias."""
-        return {address: self.aliases[address] for address in addresses if address in self.aliases}
+        """The mailboxes behind those of these addresses that are not a mailbox's own, by address."""
+        homes = ((address, self.mailbox_of(address)) for address in addresses)
+        return {address: home for address, home in homes if home != address}
 
     def mailbox_of(self, address: str) -> str:
         """The mailbox that answers to an address, an alias or either with a tag; of anybody else the address itself."""

@@ -84,7 +84,7 @@ _STYLE_TRICKS = (
     "\\",
     "/*",
 )
-_CUT_ENTITY = re.compile(r"&[#\w]{0,40}\Z")
+_CUT_IN_TWO = re.compile(r"(?:&[#\w]{0,40}|<[^<>]*+)\Z")
 _STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).
 _DATA = re.compile(r"[\x00-\x20]*" + r"[\x00-\x20]*".join("data:"), re.IGNORECASE)
@@ -147,7 +147,7 @@ _ORDERLY_FORMATTING_TAG = re.compile(rf"""<(?:{_NAMES})(?:\s[^<>"']*+(?:"[^<>"]*
 _FORMATTING_NAME = re.compile(rf"<(/?)(?=(?:{_NAMES})[\s/>])", re.IGNORECASE)
 _STANDIN_NAME = re.compile(rf"<(/?)x-(?=(?:{_NAMES})[\s>])")
 _ENDLESS_TAG = re.compile(
-    r"""<[a-zA-Z][^\s/>]*+(?:[\s/]*+(?:=[^\s/>=]*+|[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+){500,}+"""
+    r"""<[a-zA-Z][^\s/>]*+(?:[\s/]*+(?:=[^\s/>=]*+|[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+){500,}+[\s/]*+>?+"""
 )
 
 
@@ -165,7 +165,7 @@ def shortened(html: str, most_units: int) -> str:
     whole = html = _WITHOUT_DATA.clean(html) if "data:" in html.lower() else html
     limit = most_units - _ROOM_FOR_CLOSING
     while units_of(html) > most_units:
-        html = _WITHOUT_DATA.clean(_CUT_ENTITY.sub("", fit(whole, max(limit, 0))))
+        html = _WITHOUT_DATA.clean(_CUT_IN_TWO.sub("", fit(whole, max(limit, 0))))
         limit -= most_units // 8
     return html
 

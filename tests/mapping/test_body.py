@@ -7,6 +7,7 @@ import pytest
 from mapping.body import LONGEST_BODY, LONGEST_DESCRIPTION, Description, body_of, is_html, mended
 from mapping.notes import CUT, SNIPPET, note
 from mapping.plain_text import laid_out
+from mapping.sanitiser import shortened
 from mapping.text import units_of
 from tests.mapping.active_content import active_content
 
@@ -238,6 +239,13 @@ def test_a_cut_never_shows_half_an_entity() -> None:
         assert not html.endswith(("&", "&l", "&lt", "&amp;l", "&amp;lt"))
 
 
+@pytest.mark.parametrize("most", range(12_000, 12_016))
+def test_a_cut_never_shows_half_a_tag(most: int) -> None:
+    html = shortened('word<br><b title="x">' * 1_000, most)
+    assert units_of(html) <= most
+    assert "&lt;" not in html
+
+
 def test_pictures_written_as_data_go_before_any_word_does() -> None:
     picture = '<img src="data:image/png;base64,' + "A" * LONGEST_DESCRIPTION + '">'
     assert description_of(f"<p>a</p>{picture}<p>b</p>") == Description(f"<p>a</p><img><p>b</p>{NOTE}", truncated=True)
@@ -348,6 +356,11 @@ def test_where_the_text_was_lost_its_beginning_stands_for_it(body: str | None, s
 )
 def test_a_charset_that_lied_is_put_right_where_that_can_be_told(read: str, written: str) -> None:
     assert written in mended(read)
+
+
+def test_what_was_misread_is_mended_with_the_controls_that_are_parts_of_its_characters() -> None:
+    read = "420 m² \u2013 für „uns“".encode().decode("latin-1")
+    assert body_of(f"<p>{read}</p>").html == "<p>420 m² \u2013 für „uns“</p>"
 
 
 def test_mending_never_takes_long() -> None:

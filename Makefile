@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format bench load chaos fuzz lock clean
+.PHONY: demo sandbox test lint format corpus bench load chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -21,6 +21,9 @@ lint: .venv/ready
 format: .venv/ready
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+corpus: .venv/ready  ## what the mails of tests/corpus come to, written anew for somebody to read the difference
+	$(BIN)/python -m tests.corpus
 
 bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
 	$(BIN)/python -m bench

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.claims import claims
+from bench.files import COUNTS, carried, held
 from bench.hotspots import ProfilerError, hotspots, sampled
 from bench.ingest import BUSY_RATE, RATE, Ingested, ingest, notifications
 from bench.mail import furnish
@@ -42,11 +43,19 @@ def main() -> int:
     try:
         with _world() as (world, ways):
             counted = list(claims(world, page_size=PAGE_SIZE))
+            with_files, large = [carried(world, files) for files in COUNTS], held(world)
             _get_going(world, ways)
             if options.profile:
                 return _profile(world, ways)
             rounds = [_round(ways, number, options) for number in range(options.rounds)]
-            results = Results(rounds=rounds, claims=counted, alone=_ingest_alone(world), busy=_ingest_busy(world))
+            results = Results(
+                rounds=rounds,
+                claims=counted,
+                carried=with_files,
+                held=large,
+                alone=_ingest_alone(world),
+                busy=_ingest_busy(world),
+            )
     except (AzuriteError, HostError, ProfilerError) as error:
         progress.print(f"[red]{error}[/red]")
         return 2

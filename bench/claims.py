@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from azure.storage.queue import QueueClient
 
-from bench.mail import CONTACTS, MAILBOXES, Delivered, deliver, deliver_one
+from bench.mail import CONTACTS, IMAP, MAILBOXES, Delivered, connect_imap, deliver, deliver_one
 from bench.measure import PATIENCE, Trips, settle
 from bench.runs import fill, is_idle, item
 from mailsync.storage.envelope import MESSAGES
@@ -47,6 +47,7 @@ def claims(world: World, *, page_size: int) -> Iterator[Claim]:
     yield _claim("new email, known people", warm(world, world.host), 2, 1)
     with world.another_host(ADOPT_EXISTING="false") as host:
         yield _claim("new email, known people, ADOPT_EXISTING=false", warm(world, host), 1, 1)
+    yield _claim("new email in an IMAP mailbox, whose header is read apart", imap(world), 2, 2)
     yield _claim("redelivery", redelivered(world), 0, 0)
     yield crowd(world, CROWD)
     yield quiet_sweep(world, page_size)
@@ -62,6 +63,15 @@ def warm(world: World, host: HostProcess) -> Trips:
     """The second new email between the same people, who are contacts."""
     write(world, host, deliver_one(world, CONTACTS[0], CONTACTS[1:3]))
     return write(world, host, deliver_one(world, CONTACTS[0], CONTACTS[1:3]))
+
+
+def imap(world: World) -> Trips:
+    """The second new email of a mailbox of which Nylas has no whole header."""
+    succeeded = _succeeded(world.host, "sweep_mailbox")
+    connect_imap(world)
+    settle(world, world.host, "sweep_mailbox", 1, succeeded)  # a new mailbox is swept at once
+    write(world, world.host, deliver_one(world, CONTACTS[0], mailbox=IMAP))
+    return write(world, world.host, deliver_one(world, CONTACTS[0], mailbox=IMAP))
 
 
 def redelivered(world: World) -> Trips:
@@ -84,7 +94,7 @@ def quiet_sweep(world: World, page_size: int) -> Claim:
     """A sweep of every mailbox when all of its mail is known."""
     sweep(world)  # finds what nobody was told of, and reads the mailboxes' aliases
     drain(world)
-    sizes = [len(world.nylas.messages(address)) for address, _ in MAILBOXES]
+    sizes = [len(world.nylas.messages(address)) for address in connected(world)]
     pages = sum(max(1, math.ceil(size / page_size)) for size in sizes)
     before, listed = Trips.of(world), world.nylas.calls["GET grants"]
     sweep(world)
@@ -108,7 +118,12 @@ def sweep(world: World) -> None:
     """Let the timer fire, and return when every mailbox is swept."""
     succeeded = _succeeded(world.host, "sweep_mailbox")
     world.sweep()
-    settle(world, world.host, "sweep_mailbox", len(MAILBOXES), succeeded)
+    settle(world, world.host, "sweep_mailbox", len(connected(world)), succeeded)
+
+
+def connected(world: World) -> list[str]:
+    """The addresses of all mailboxes."""
+    return [address for address in (*(one for one, _ in MAILBOXES), IMAP) if world.nylas.has(address)]
 
 
 def drain(world: World) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.mail import Mail, Person
+from sandbox.mail import File, Mail, Person
 from sandbox.world import World
 
 MAILBOXES = tuple(
@@ -31,6 +31,8 @@ BODIES = tuple(
     for paragraphs, quotes in ((2, 0), (4, 1), (8, 3), (3, 6))
 )
 """From 1 to 13 thousand characters, most of it quoted."""
+IMAP = "quay@harbour.example"
+"""A mailbox of which Nylas has no whole header, connected only where it is asked for."""
 
 _serial = itertools.count(1)
 
@@ -53,14 +55,27 @@ def furnish(world: World) -> None:
         world.nylas.connect(address, provider)
 
 
+def connect_imap(world: World) -> None:
+    """Connect the mailbox whose headers cost a read of their own."""
+    world.dataverse.add("systemuser", fullname=IMAP, internalemailaddress=IMAP)
+    world.nylas.connect(IMAP, "imap")
+
+
 def deliver(world: World, number: int) -> list[Delivered]:
     """Lay so many new mails into the mailboxes: to one to four people, every sixth from a stranger, none a reply."""
     return [_delivered(world, place) for place in range(number)]
 
 
-def deliver_one(world: World, sender: Person, others: Sequence[Person] = ()) -> Delivered:
-    """Lay a new mail from one person, with others in Cc, into the first mailbox."""
-    return _put(world, MAILBOXES[0][0], sender, others, BODIES[0])
+def deliver_one(
+    world: World,
+    sender: Person,
+    others: Sequence[Person] = (),
+    *,
+    mailbox: str = MAILBOXES[0][0],
+    files: tuple[File, ...] = (),
+) -> Delivered:
+    """Lay a new mail from one person, with others in Cc, into a mailbox, the first unless told."""
+    return _put(world, mailbox, sender, others, BODIES[0], files)
 
 
 def _delivered(world: World, place: int) -> Delivered:
@@ -70,7 +85,14 @@ def _delivered(world: World, place: int) -> Delivered:
     return _put(world, address, sender, others, BODIES[place % len(BODIES)])
 
 
-def _put(world: World, address: str, sender: Person, others: Sequence[Person], body: str) -> Delivered:
+def _put(
+    world: World,
+    address: str,
+    sender: Person,
+    others: Sequence[Person],
+    body: str,
+    files: tuple[File, ...] = (),
+) -> Delivered:
     serial, now = next(_serial), int(time.time())
     mail = Mail(
         subject=f"Berth 7, order {serial}",
@@ -80,5 +102,6 @@ def _put(world: World, address: str, sender: Person, others: Sequence[Person], b
         date=now,
         body=body,
         message_id=f"<order.{serial}.{now}@client.example>",
+        files=files,
     )
     return Delivered(world.nylas.grant_id(address), world.nylas.deliver(address, mail, notify=False))

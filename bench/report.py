@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.claims import Claim
+from bench.files import MOST_MEMORY, Carried, Held, rows
 from bench.ingest import BUSY_RATE, RATE, Ingested
 from bench.measure import DELAY
 from bench.runs import Run
@@ -32,6 +33,8 @@ class Results:
 
     rounds: Sequence[Mapping[str, Run]]
     claims: Sequence[Claim]
+    carried: Sequence[Carried]
+    held: Held
     alone: Ingested
     busy: Ingested
 
@@ -50,6 +53,15 @@ class Results:
         costly = [
             f"{one.what}: {told(one.counted)}; at most {told(one.at_most)}" for one in self.claims if not one.holds
         ]
+        costly += [
+            f"{one.files} files: {one.trips.dataverse} Dataverse, {one.trips.nylas} Nylas; at most {one.at_most}"
+            for one in self.carried
+            if (one.trips.dataverse, one.trips.nylas) > one.at_most
+        ]
+        if self.held.above > MOST_MEMORY:
+            costly.append(
+                f"a large file took {self.held.above:.0f} MB above idle, and at most {MOST_MEMORY} is the bar"
+            )
         refused = [f"ingest answered {dict(one.codes)}" for one in (self.alone, self.busy) if set(one.codes) != {200}]
         return slow + costly + refused
 
@@ -62,7 +74,14 @@ def markdown(results: Results) -> str:
         "smallest and the largest in brackets. The clock runs from the first request that reaches Nylas to the "
         "last answer that an email stands in Dataverse, completed except in (a) and (b)."
     )
-    parts = ([how], _speed(results), _ratios(results), _claims(results.claims), _ingest(results))
+    parts = (
+        [how],
+        _speed(results),
+        _ratios(results),
+        _claims(results.claims),
+        rows(results.carried, results.held),
+        _ingest(results),
+    )
     return "\n\n".join("\n".join(part) for part in parts)
 
 

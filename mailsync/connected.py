@@ -6,9 +6,10 @@ Kept in a table and remembered here for minutes, so that an ordinary message cos
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mailsync.errors import (
     ConfigurationError,
@@ -19,17 +20,22 @@ from mailsync.errors import (
     Scope,
     TransientError,
 )
-from mailsync.nylas.reader import GrantDetails, Reader
+from mailsync.nylas.reader import WHOLE_HEADER, Folder, GrantDetails, Reader
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.windows import first_window_start
 from mapping.addresses import normalise, organisation_domains
+from mapping.direction import Copy
+from mapping.groups import opened
 from mapping.matches import Organisation
-from mapping.message import Message
+from mapping.message import Header, Message
+from mapping.policy import folder_name
+
+T = TypeVar("T")
 
 SNAPSHOT_LIFE = 60.0
 """Seconds that the list of mailboxes is remembered."""
 FOLDERS_LIFE = 3600.0
-FOLDERS_PAUSE = 60.0
+FOLDERS_PAUSE = 5.0
 """Seconds between two looks at a mailbox's folders, however many ids nobody knows turn up."""
 REFUSED_LIFE = 60.0
 """Seconds that a grant found expired is not tried again."""
@@ -46,14 +52,28 @@ class _Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class _Folders:
-    attributes: Mapping[str, frozenset[str]]
+    by_id: Mapping[str, Folder]
     read: float
+    nameless: frozenset[str] = frozenset()
+    """Ids that turned up and that no listing of the folders holds."""
+
+    def unknown(self, wanted: Iterable[str]) -> frozenset[str]:
+        """Those that may have been made since."""
+        return frozenset(wanted) - self.by_id.keys() - self.nameless
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
     error: GrantError
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message, and its whole header if that came along."""
+
+    message: Message
+    header: tuple[Header | None, ...] | None
 
 
 class Connected:
@@ -127,16 +147,38 @@ class Connected:
         return [one for one in mailboxes if one.grant != mailbox.grant and normalise(one.email) == address]
 
     def message(self, grant: str, message: str) -> Message:
-        """One message from Nylas; where the mailbox itself is the trouble, the error says so.
+        """One message from Nylas with the three headers that tell its identity; raises as `read`."""
+        return opened(self._asked(grant, lambda: self._reader.message(grant, message)))
 
-        Raises GrantError when its owner must sign in again, MessageError when the mailbox is disconnected,
-        ConfigurationError when it is our key that Nylas refuses.
+    def read(self, mailbox: Mailbox, message: str, *, with_header: bool) -> Read:
+        """One message from Nylas, with its whole header where that is wanted and one request brings both.
+
+        Where the mailbox itself is the trouble, the error says so: GrantError when its owner must sign in again,
+        MessageError when the mailbox is disconnected, ConfigurationError when it is our key that Nylas refuses.
         """
+        grant = mailbox.grant
+        if not with_header or mailbox.provider not in WHOLE_HEADER:
+            return Read(self.message(grant, message), None)
+        read = opened(self._asked(grant, lambda: self._reader.message(grant, message, with_header=True)))
+        if read.header("Message-ID") is None:
+            # mail that was never on the way, such as a Sent item of Microsoft's, may have no header of its own there
+            return Read(self.message(grant, message), None)
+        return Read(read, read.headers)
+
+    def header(self, grant: str, message: str) -> tuple[Header | None, ...] | None:
+        """The whole header of a message, from its raw form; None where it can't be had. Raises as `read`."""
+        return self._asked(grant, lambda: self._reader.header(grant, message))
+
+    def file(self, grant: str, message: str, attachment: str) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes of one file of a message; raises as the reader does."""
+        return self._reader.file(grant, message, attachment)
+
+    def _asked(self, grant: str, ask: Callable[[], T]) -> T:
         refused = self._refused.get(grant)
         if refused is not None and refused.until > self._clock():
             raise _disconnected() if self._status_of(grant) == DELETED else refused.error
         try:
-            return self._reader.message(grant, message)
+            return ask()
         except GrantError as error:
             raise self._why_refused(grant, error) from error
         except MessageGoneError as error:
@@ -195,16 +237,36 @@ class Connected:
         """What makes an address ours."""
         return self._current().organisation
 
-    def attributes(self, grant: str, folders: Iterable[str]) -> frozenset[str]:
-        """The attributes, such as `\\sent`, of the folders a message lies in."""
+    def copy(self, grant: str, mailbox: str, folders: Iterable[str]) -> Copy:
+        """Where a message of a mailbox lies, by the ids of its folders.
+
+        A folder made just now may be one that keeps mail out: the folders are asked for anew, and TransientError is
+        raised where that was done a moment ago.
+        """
         wanted = tuple(folders)
         known = self._folders.get(grant)
-        age = self._clock() - known.read if known is not None else FOLDERS_LIFE
-        unknown = known is None or any(folder not in known.attributes for folder in wanted)
-        if known is None or age >= FOLDERS_LIFE or (unknown and age >= FOLDERS_PAUSE):
-            known = _Folders(self._reader.folders(grant), self._clock())
-            self._folders[grant] = known
-        return frozenset().union(*(known.attributes.get(folder, frozenset()) for folder in wanted))
+        if known is None or self._clock() - known.read >= FOLDERS_LIFE:
+            known = self._read_folders(grant, wanted)
+        elif known.unknown(wanted):
+            since = self._clock() - known.read
+            if since < FOLDERS_PAUSE:
+                raise TransientError(
+                    "a message lies in a folder nobody has heard of; the mailbox's folders are asked for anew",
+                    reason="folder_unknown",
+                    retry_after=FOLDERS_PAUSE - since,
+                )
+            known = self._read_folders(grant, wanted)
+        found = [known.by_id[folder] for folder in wanted if folder in known.by_id]
+        return Copy(
+            mailbox=mailbox,
+            attributes=frozenset(one.lower() for folder in found for one in folder.attributes or () if one),
+            names=frozenset(name for folder in found if (name := folder_name(folder.name or ""))),
+        )
+
+    def _read_folders(self, grant: str, wanted: Iterable[str]) -> _Folders:
+        known = _Folders(self._reader.folders(grant), self._clock())
+        known = self._folders[grant] = replace(known, nameless=known.unknown(wanted))
+        return known
 
     def refreshed(self, grant: str) -> Mailbox:
         """Ask Nylas for a mailbox's address and aliases, and keep them; one request."""
@@ -238,7 +300,14 @@ class Connected:
         mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
         addresses = frozenset().union(*(_addresses(mailbox) for mailbox in mailboxes.values()))
         domains = self._own_domains if self._own_domains is not None else organisation_domains(addresses)
-        return _Snapshot(mailboxes, Organisation(mailboxes=addresses, domains=domains), self._clock())
+        own = {normalise(mailbox.email) for mailbox in mailboxes.values()}
+        aliases = {
+            alias: home
+            for mailbox in mailboxes.values()
+            for alias in mailbox.aliases
+            if (home := normalise(mailbox.email)) is not None and alias not in own
+        }
+        return _Snapshot(mailboxes, Organisation(addresses, domains, aliases), self._clock())
 
 
 def _addresses(mailbox: Mailbox) -> frozenset[str]:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mapping.attachments import Why
 
 
 class Scope(Enum):
@@ -85,6 +89,18 @@ class MessageError(MailSyncError):
 
 class UnreadableError(MessageError):
     """Nylas shows nothing of this message just now: tried for about an hour, then put aside."""
+
+
+class FileTroubleError(TransientError):
+    """One file of a message can't be had now: tried for about an hour, then the email goes on without it."""
+
+
+class FileMissingError(MailSyncError):
+    """One file of a message will never be had; the email goes on without it."""
+
+    def __init__(self, why: Why) -> None:
+        super().__init__(f"a file stays out: {why}", reason="file_missing")
+        self.why = why
 
 
 class MessageGoneError(MailSyncError):

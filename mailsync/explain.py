@@ -13,7 +13,7 @@ from mailsync.connected import Connected
 from mailsync.dataverse.emails import Emails, Standing
 from mailsync.errors import MailSyncError, MessageGoneError
 from mailsync.outcome import Kind
-from mailsync.proof import FOLDER_RULES, GRACE, is_in_time
+from mailsync.proof import GRACE, is_in_time
 from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import VALID, Mailbox, Mailboxes
@@ -22,6 +22,7 @@ from mailsync.windows import moment
 from mailsync.write import REUSED
 from mapping.guard import another_identity
 from mapping.identity import activityid_of, canonical_message_id
+from mapping.tracking import FOLDER_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

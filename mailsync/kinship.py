@@ -9,22 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mailsync.dataverse.emails import Emails, Link
+from mailsync.dataverse.emails import Emails, Link, Standing
+from mailsync.dataverse.resolver import Resolver
 from mailsync.storage.journal import Journal
 from mailsync.storage.threads import Awaited, Child
 from mailsync.telemetry import emit
 from mapping.identity import activityid_of
 from mapping.matches import Organisation
-from mapping.regarding import Parent, inherits_regarding
+from mapping.regarding import Parent, external_parties, inherits_regarding
+from mapping.subject import is_forward
 
+SIBLINGS_LOOKED_FOR = 6
+"""The nearest mails of a chain for which others that answer them are looked for."""
 _TELLING = frozenset((Link.LINKED, Link.REFUSED))
 
 
 class Kinship:
     """Links parents and children that were written in the wrong order."""
 
-    def __init__(self, *, emails: Emails, journal: Journal, awaited: Awaited) -> None:
+    def __init__(self, *, emails: Emails, resolver: Resolver, journal: Journal, awaited: Awaited) -> None:
         self._emails = emails
+        self._resolver = resolver
         self._journal = journal
         self._awaited = awaited
 
@@ -36,11 +41,19 @@ class Kinship:
         if not missing:
             return ""
         self._awaited.register(child, missing)
-        nearer = self._emails.parent(missing)
+        nearer = self._resolver.parent(missing)
         if nearer is None:
             return ""
         link = self._linked(child, nearer, farther, organisation)
         return link.value if link in _TELLING else ""
+
+    def sibling(self, activityid: str, chain: Sequence[str]) -> str | None:
+        """An email that answers one of these mails, none of which was ever brought, as this one does."""
+        for ancestor in chain[:SIBLINGS_LOOKED_FOR]:
+            for child in self._awaited.children_of(ancestor):
+                if child.activityid != activityid:
+                    return child.activityid
+        return None
 
     def gather(self, message_id: str, stands: str, ancestors: Sequence[str], organisation: Organisation) -> None:
         """Replies that were written before this mail become its children; the nearest ancestor is the parent."""
@@ -48,7 +61,7 @@ class Kinship:
         standing = self._emails.read(stands) if children else None
         if standing is None:
             return
-        parent = Parent(standing.activityid, standing.regarding, standing.parties)
+        parent = self._emails.as_parent(standing)
         farther = frozenset(str(activityid_of(one)) for one in ancestors)
         if standing.parent is not None:
             farther |= {standing.parent}
@@ -65,6 +78,7 @@ class Kinship:
             child.activityid,
             parent,
             instead_of=farther,
+            belongs=lambda standing: _belongs(standing, parent, organisation),
             with_regarding=lambda standing: inherits_regarding(standing.parties, parent, organisation),
         )
         if link in _TELLING:
@@ -72,3 +86,9 @@ class Kinship:
                 "email_linked", grant=child.grant, message=child.message, activity=child.activityid, outcome=link.value
             )
         return link
+
+
+def _belongs(child: Standing, parent: Parent, organisation: Organisation) -> bool:
+    """A forward to others names the mail it carries, and is no answer to it."""
+    talk = external_parties(child.parties, organisation)
+    return not is_forward(child.subject) or not talk.isdisjoint(external_parties(parent.parties, organisation))

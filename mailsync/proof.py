@@ -18,8 +18,6 @@ from mailsync.storage.mailboxes import Mailbox
 
 GRACE = 900
 """Seconds that a message may take before it must be accounted for; also what a sweep leaves a waiting one."""
-FOLDER_RULES = frozenset({"draft", "junk", "trash"})
-"""The rules of the policy that a move to another folder undoes."""
 
 
 class Bucket(StrEnum):

@@ -28,6 +28,10 @@ DEVELOPMENT_STORAGE = (
 know the short form, the Functions host does."""
 
 
+VAULT_REFERENCE = "@Microsoft.KeyVault("
+"""How a reference begins that stands in an app setting; one that can't be followed is given to the app as it stands."""
+
+
 class SettingsError(ConfigurationError):
     """Settings are missing or malformed; the message names every one of them."""
 
@@ -138,7 +142,7 @@ class _Reading:
         if not text:
             return default
         try:
-            return parse(text)
+            return parse(_followed(text))
         except ValueError as error:
             self.problems[name] = str(error)
             return default
@@ -178,6 +182,13 @@ def _connection_string(text: str) -> str:
     named = "accountname" in parts or {"queueendpoint", "tableendpoint"} <= parts
     if not (named and {"accountkey", "sharedaccesssignature"} & parts):
         raise ValueError("is not a storage connection string (it names an account, and a key or a signature)")
+    return text
+
+
+def _followed(text: str) -> str:
+    """A value as it stands; a reference taken for the webhook's secret would refuse each notification for good."""
+    if text.startswith(VAULT_REFERENCE):
+        raise ValueError("is a reference to Key Vault that Azure could not follow; is the secret there, and the role?")
     return text
 
 

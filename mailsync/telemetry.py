@@ -21,6 +21,7 @@ Event = Literal[
     "message_known",  # the journal knows the message as done; nothing was read
     "message_skipped",  # a rule of the policy, or a folder, keeps it out
     "messages_without_id",  # a listing holds messages that nobody can ask for; the others are looked after
+    "table_left_out",  # a table or lookup of Dataverse's is not there or not ours to read; mail goes on without it
     "message_gone",  # deleted from the mailbox before it could be read
     "item_deferred",  # trouble elsewhere; the item is back on the queue with a delay
     "item_put_aside",  # can't be done as it is; kept in the table `aside`

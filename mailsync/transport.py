@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,8 @@ from mailsync.errors import Evidence, Scope, TransientError
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 100.0
 """Seconds. Dataverse may take long for a write with plug-ins behind it; the function's own limit is ten minutes."""
+PIECE = 64 * 1024
+"""Bytes of a streamed answer that are handed on at once."""
 LONGEST_RETRY_AFTER = 6 * 3600.0
 """Seconds: the longest Retry-After that is believed."""
 
@@ -49,6 +52,24 @@ class Answer:
             # by the clock of who named it, where it tells its time
             seconds = until - (_moment(self.headers.get("Date", "")) or time.time())
         return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """The beginning of an answer, and its body piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+    def whole(self, most: int) -> Answer:
+        """What there is up to so many bytes, as a plain answer: of a refusal."""
+        body = b""
+        for piece in self.pieces:
+            body += piece
+            if len(body) >= most:
+                break
+        return Answer(self.status, self.headers, body[:most])
 
 
 def _moment(text: str) -> float | None:
@@ -102,27 +123,67 @@ class Transport:
         Raises TransientError when there is no answer.
         """
         for last in (False, True):
+            # streamed, so that an answer that can't be read to its end is closed and not left to the collector
             try:
-                # streamed, so that an answer that can't be read to its end is closed and not left to the collector
-                with self._session().request(
-                    method,
-                    url,
-                    headers=dict(headers),
-                    data=body,
-                    params=params,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
-                ) as got:
+                with self._begun(method, url, headers=headers, body=body, params=params) as got:
                     return Answer(status=got.status_code, headers=got.headers, body=got.content)
-            except requests.Timeout as error:
-                raise self._unreachable("timed_out", error) from error
             except requests.ConnectionError as error:
-                if last:
-                    raise self._unreachable("unreachable", error) from error
+                if last or isinstance(error, requests.Timeout):
+                    raise self._no_answer(error) from error
             except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect to no URL at all
-                raise self._unreachable("unreachable", error) from error
+                raise self._no_answer(error) from error
         raise AssertionError("unreachable")  # the loop returns or raises
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+    ) -> Iterator[Streamed]:
+        """One request whose answer is read piece by piece; leaving early closes the connection.
+
+        Raises TransientError when there is no answer, and while it is read when it breaks off.
+        """
+        try:
+            try:
+                got = self._begun(method, url, headers=headers, body=None, params=params)
+            except requests.ConnectionError as error:
+                if isinstance(error, requests.Timeout):
+                    raise
+                got = self._begun(method, url, headers=headers, body=None, params=params)
+        except (requests.RequestException, ValueError) as error:
+            raise self._no_answer(error) from error
+        with got:
+            yield Streamed(got.status_code, got.headers, self._pieces(got))
+
+    def _pieces(self, got: requests.Response) -> Iterator[bytes]:
+        try:
+            yield from got.iter_content(PIECE)
+        except requests.RequestException as error:
+            raise self._no_answer(error) from error
+
+    def _begun(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        params: Mapping[str, str] | None,
+    ) -> requests.Response:
+        return self._session().request(
+            method,
+            url,
+            headers=dict(headers),
+            data=body,
+            params=params,
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+        )
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -132,7 +193,8 @@ class Transport:
             self._local.session = session
         return session
 
-    def _unreachable(self, reason: str, error: Exception) -> TransientError:
+    def _no_answer(self, error: Exception) -> TransientError:
+        reason = "timed_out" if isinstance(error, requests.Timeout) else "unreachable"
         return TransientError(
             f"{self.vendor} gave no answer ({type(error).__name__}); the item is tried again later",
             reason=f"{self.vendor}_{reason}",

@@ -20,6 +20,7 @@ import msgspec
 from mailsync.alone import Alone
 from mailsync.brake import PAUSE, Brake
 from mailsync.errors import (
+    FileTroubleError,
     GrantError,
     MailSyncError,
     MessageError,
@@ -133,6 +134,8 @@ class Handling:
             self._refused(item, error)
         except GrantError as error:
             self._wait_for_grant(item, error)
+        except FileTroubleError as error:
+            self._wait_for_file(item, error)
         except MailSyncError as error:
             self._defer(item, error)
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
@@ -173,6 +176,14 @@ class Handling:
         else:
             self._note(item, Kind.GONE, error)
             emit("message_gone", **_told(item), attempts=item.attempt + 1)
+
+    def _wait_for_file(self, item: Item, error: FileTroubleError) -> None:
+        """One file of a message is not to be had; how often that was is counted apart, and then it goes without."""
+        if not isinstance(item, MessageItem):
+            self._defer(item, error)
+            return
+        wait = delay(item.file_misses, retry_after=error.retry_after, random=self._random)
+        self._defer(msgspec.structs.replace(item, file_misses=item.file_misses + 1), error, wait=wait)
 
     def _wait_for_grant(self, item: Item, error: GrantError) -> None:
         """The mailbox's owner must sign in: until then the message waits in the journal and is on no queue."""

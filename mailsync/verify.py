@@ -21,19 +21,20 @@ from mailsync.named import as_mailbox
 from mailsync.nylas.grants import Grants
 from mailsync.nylas.reader import Listed
 from mailsync.outcome import Kind
-from mailsync.proof import FOLDER_RULES, GRACE, Bucket, Doubled, Joined, Listing, MailboxProof, Proof
+from mailsync.proof import GRACE, Bucket, Doubled, Joined, Listing, MailboxProof, Proof
 from mailsync.storage.journal import Entry, Journal
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
-from mapping.direction import Copy
+from mapping.addresses import normalise
 from mapping.identity import canonical_message_id
 from mapping.message import folder_ids
+from mapping.policy import Policy
+from mapping.tracking import FOLDER_RULES, judge_folder
 
 Watch = Callable[[int, int, int], None]
 """Told how far it is: mailboxes done, mailboxes in all, messages seen so far."""
 
 AT_ONCE = 4
 """Mailboxes looked at side by side."""
-OUT_OF_PLACE = ("drafts", "draft", "junk", "spam", "trash")
 DISCONNECTED = "disconnected"
 NAMED = frozenset({Bucket.UNEXPLAINED, Bucket.REMOVED, Bucket.PUT_ASIDE})
 """The buckets whose messages are kept by name."""
@@ -51,6 +52,7 @@ class Verifier:
         journal: Journal,
         emails: Emails,
         connected: Connected,
+        policy: Policy,
         sync_since: Callable[[], int],
         clock: Callable[[], float],
         patience: Patience,
@@ -61,6 +63,7 @@ class Verifier:
         self._journal = journal
         self._emails = emails
         self._connected = connected
+        self._policy = policy
         self._sync_since = sync_since
         self._clock = clock
         self._patience = patience
@@ -103,7 +106,7 @@ class Verifier:
         entries = self._entries(mailbox.grant, since, until, listed)
         moved: frozenset[str] = frozenset()
         try:
-            moved = self._moved(mailbox.grant, entries, listed)
+            moved = self._moved(mailbox, entries, listed)
         except MailSyncError as error:
             listing, advice = Listing.FAILED, str(error)
         activityids = {entry.activityid for entry in entries.values() if entry.activityid}
@@ -151,9 +154,9 @@ class Verifier:
                 entries[message] = entry
         return entries
 
-    def _moved(self, grant: str, entries: Mapping[str, Entry], listed: Mapping[str, Listed]) -> frozenset[str]:
-        """The messages that were skipped as draft, junk or trash and lie in none of these folders now."""
-        moved = set()
+    def _moved(self, mailbox: Mailbox, entries: Mapping[str, Entry], listed: Mapping[str, Listed]) -> frozenset[str]:
+        """The messages that were skipped for their folder and lie in one now that keeps nothing out."""
+        moved, grant, address = set(), mailbox.grant, normalise(mailbox.email) or ""
         for message, one in listed.items():
             entry = entries.get(message)
             if entry is None or entry.kind is not Kind.SKIPPED or entry.reason not in FOLDER_RULES:
@@ -161,8 +164,8 @@ class Verifier:
             folders = folder_ids(one.folders)
             if folders is None or set(folders) == set(entry.folders or ()):
                 continue
-            attributes = self._patience(partial(self._connected.attributes, grant, folders))
-            if not Copy(mailbox="", attributes=attributes).lies_in(*OUT_OF_PLACE):
+            copy = self._patience(partial(self._connected.copy, grant, address, folders))
+            if judge_folder(copy, self._policy) is None:
                 moved.add(message)
         return frozenset(moved)
 

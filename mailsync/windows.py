@@ -15,7 +15,7 @@ LONGEST = 24 * 3600
 """Seconds: the widest window one sweep item lists."""
 DAY = 24 * 3600
 DISORDER = 60
-"""Seconds by which a listing may depart from its order: what came later is the next window's business, which overlaps."""
+"""Seconds by which a listing may depart from its order; what came later is the next window's business."""
 
 
 @dataclass(frozen=True, slots=True)

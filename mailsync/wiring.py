@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mailsync.connected import Connected
+    from mailsync.dataverse.address_book import AddressBook
+    from mailsync.dataverse.creation import Creation
+    from mailsync.dataverse.definitions import Definitions
     from mailsync.dataverse.emails import Emails
+    from mailsync.dataverse.resolver import Resolver
+    from mailsync.dataverse.web_api import WebApi
     from mailsync.explain import Explainer
-    from mailsync.listings import Patience
+    from mailsync.listings import Listings, Patience
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.replay import Replayer
+    from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
     from mailsync.storage.envelope import Item
@@ -41,10 +47,12 @@ if TYPE_CHECKING:
     from mailsync.trouble import Handling
     from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
-    from mapping.tracking import TrackingRules
+    from mapping.policy import Policy
 
 T = TypeVar("T")
 HERE = Path(__file__).parent.parent
+LARGE_AT_ONCE = 2
+"""Mails with large files that one process writes at a time."""
 LEAST_PATIENCE = 5.0
 """Seconds that even a hurried process waits for an answer."""
 
@@ -157,7 +165,9 @@ class Wiring:
     @property
     def emails(self) -> Emails:
         """The emails of the Dataverse environment."""
-        return self._once("emails", self._make_emails)
+        from mailsync.dataverse.emails import Emails
+
+        return self._once("emails", lambda: Emails(self._api, definitions=self._definitions))
 
     # what a person asks for
 
@@ -167,6 +177,18 @@ class Wiring:
 
         # a lambda: the settings for Nylas are read only if it is asked
         return mailbox_named(named, known=self._mailboxes.all(), grants=lambda: self._grants.all())  # noqa: PLW0108
+
+    def valid_mailboxes(self) -> list[Mailbox]:
+        """Every mailbox that Nylas lists and can read."""
+        from mailsync.named import as_mailbox
+        from mailsync.storage.mailboxes import VALID
+
+        return [as_mailbox(grant) for grant in self._patience(self._grants.all) if grant.status == VALID]
+
+    @property
+    def simulator(self) -> Simulator:
+        """Judges mail by policies that need not be deployed."""
+        return self._once("simulator", self._make_simulator)
 
     @property
     def aside(self) -> Aside:
@@ -244,6 +266,15 @@ class Wiring:
         )
 
     @property
+    def _listings(self) -> Listings:
+        from mailsync.listings import Listings
+
+        page_size = self.settings.sweep_page_size
+        return self._once(
+            "listings", lambda: Listings(reader=self._reader, page_size=page_size, patience=self._patience)
+        )
+
+    @property
     def _reader(self) -> Reader:
         return self._once("reader", self._make_reader)
 
@@ -252,8 +283,29 @@ class Wiring:
         return self._once("connected", self._make_connected)
 
     @property
-    def _rules(self) -> TrackingRules:
-        return self._once("rules", self._make_rules)
+    def policy(self) -> Policy:
+        """The reviewed policy; raises ConfigurationError with everything that is wrong with it."""
+        return self._once("policy", lambda: self.read_policy(HERE / self.settings.tracking_policy))
+
+    @property
+    def _api(self) -> WebApi:
+        return self._once("api", self._make_api)
+
+    @property
+    def _address_book(self) -> AddressBook:
+        from mailsync.dataverse.address_book import AddressBook
+
+        return self._once("address_book", lambda: AddressBook(self.policy.people))
+
+    @property
+    def _definitions(self) -> Definitions:
+        from mailsync.dataverse.definitions import Definitions
+
+        return self._once("definitions", lambda: Definitions(self._api))
+
+    @property
+    def _resolver(self) -> Resolver:
+        return self._once("resolver", self._make_resolver)
 
     def _transport(self, vendor: str, url: str) -> Transport:
         from mailsync.transport import READ_TIMEOUT, Transport
@@ -312,30 +364,28 @@ class Wiring:
         return Connected(
             mailboxes=self._mailboxes,
             reader=self._reader,
-            own_domains=self._rules.own_domains,
+            own_domains=self.policy.own_domains,
             clock=self.clock,
         )
 
-    def _make_rules(self) -> TrackingRules:
-        from mapping.tracking import PolicyError, parse_rules
+    def read_policy(self, path: Path) -> Policy:
+        """The policy in a file; raises ConfigurationError."""
+        from mapping.policy import PolicyError, parse_policy
 
-        path = HERE / self.settings.tracking_policy
         try:
-            return parse_rules(path.read_text(encoding="utf-8"), path.name)
+            return parse_policy(path.read_text(encoding="utf-8"), path.name)
         except PolicyError as error:
             raise ConfigurationError(
                 str(error).replace("\n", "; "), reason="tracking_policy", scope=Scope.ORGANISATION
             ) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"TRACKING_POLICY names a file that can't be read ({type(error).__name__})",
+                f"{path.name} can't be read ({type(error).__name__}); TRACKING_POLICY names the policy file",
                 reason="tracking_policy",
                 scope=Scope.ORGANISATION,
             ) from error
 
-    def _make_emails(self) -> Emails:
-        from mailsync.dataverse.address_book import AddressBook
-        from mailsync.dataverse.emails import Emails
+    def _make_api(self) -> WebApi:
         from mailsync.dataverse.tokens import Tokens
         from mailsync.dataverse.web_api import WebApi
         from mailsync.gates import Gate
@@ -344,29 +394,49 @@ class Wiring:
         transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
-        api = WebApi(
+        return WebApi(
             transport,
             url=settings.dataverse_url,
             tokens=Tokens(lambda: _dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
             gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
             most_at_once=at_once,
         )
-        return Emails(api, address_book=AddressBook(), adopt_existing=settings.adopt_existing)
+
+    def _make_resolver(self) -> Resolver:
+        from mailsync.dataverse.resolver import Resolver
+
+        return Resolver(
+            self._api,
+            address_book=self._address_book,
+            definitions=self._definitions,
+            adopt_existing=self.settings.adopt_existing,
+        )
+
+    def _make_creation(self) -> Creation:
+        from mailsync.dataverse.creation import Creation
+
+        return Creation(self._api, resolver=self._resolver, address_book=self._address_book)
 
     def _make_writer(self) -> EmailWriter:
+        from mailsync.gates import Gate
         from mailsync.kinship import Kinship
         from mailsync.storage.threads import Awaited, Sightings
         from mailsync.write import EmailWriter
 
-        settings = self.settings
+        kinship = Kinship(
+            emails=self.emails, resolver=self._resolver, journal=self._journal, awaited=Awaited(self._account)
+        )
         return EmailWriter(
             emails=self.emails,
+            resolver=self._resolver,
+            creation=self._once("creation", self._make_creation),
             journal=self._journal,
             sightings=Sightings(self._account),
-            kinship=Kinship(emails=self.emails, journal=self._journal, awaited=Awaited(self._account)),
+            kinship=kinship,
             connected=self._connected,
-            rules=self._rules,
-            nylas_id_column=settings.nylas_id_column,
+            policy=self.policy,
+            large_files=Gate("files", clock=self._hurried, scope=Scope.MESSAGE, concurrency=LARGE_AT_ONCE),
+            nylas_id_column=self.settings.nylas_id_column,
             clock=self.clock,
         )
 
@@ -386,18 +456,24 @@ class Wiring:
             clock=self.clock,
         )
 
+    def _make_simulator(self) -> Simulator:
+        from mailsync.simulate import Simulator
+
+        return Simulator(
+            connected=self._connected, listings=self._listings, resolver=self._resolver, patience=self._patience
+        )
+
     def _make_verifier(self) -> Verifier:
-        from mailsync.listings import Listings
         from mailsync.verify import Verifier
 
-        page_size = self.settings.sweep_page_size
         return Verifier(
             grants=self._grants,
             mailboxes=self._mailboxes,
-            listings=Listings(reader=self._reader, page_size=page_size, patience=self._patience),
+            listings=self._listings,
             journal=self._journal,
             emails=self.emails,
             connected=self._connected,
+            policy=self.policy,
             sync_since=self.sync_since,
             clock=self.clock,
             patience=self._patience,

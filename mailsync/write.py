@@ -7,12 +7,17 @@ repeated after a crash: the email's id stands in the journal before the first wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from mailsync.connected import Connected
-from mailsync.dataverse.emails import Emails, Put, Resolved, Standing
+from mailsync.dataverse.creation import Creation, Put, Written
+from mailsync.dataverse.emails import Emails, Standing
+from mailsync.dataverse.resolver import Question, Resolved, Resolver
 from mailsync.errors import MessageError, TransientError
+from mailsync.files import content_of
+from mailsync.gates import Gate
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem
@@ -22,17 +27,24 @@ from mailsync.telemetry import Event, emit
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
-from mapping.guard import as_another_mail, guard_of
+from mapping.guard import as_another_mail, is_same_mail
 from mapping.identity import Identity, activityid_of, ancestors, identity_of
-from mapping.mapper import map_message
-from mapping.matches import Organisation
-from mapping.message import Message, folder_ids
+from mapping.mapper import Known, map_message
+from mapping.matches import Match, Organisation
+from mapping.message import Header, Message, folder_ids
+from mapping.owner import Owner, fallback
 from mapping.parties import people_of
-from mapping.tracking import Skip, TrackingRules, judge_copy, judge_people
+from mapping.policy import Policy
+from mapping.regarding import Found, Parent, Talk, case_numbers_in, tables_to_ask, talk_of, tokens_in
+from mapping.tracking import Case, Skip, Step, asks_headers, judge
 
 SENDERS_COPY_PATIENCE = 180
 """Seconds a colleague's copy waits for the sender's own, which alone knows the Bcc."""
 FIRST_WAIT = 5.0
+BUDGET = 240.0
+"""Seconds after which a write goes back to its queue between two steps, to go on where it was."""
+LARGE = 1_000_000
+"""Bytes of files in one mail that count as large: few such mails are written at a time."""
 EVENTS: dict[Kind, Event] = {
     Kind.WRITTEN: "email_written",
     Kind.ALREADY_THERE: "email_already_there",
@@ -41,6 +53,7 @@ EVENTS: dict[Kind, Event] = {
     Kind.SKIPPED: "message_skipped",
 }
 REUSED = "message_id_reused"
+MOST_RIVALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +62,38 @@ class _Facts:
 
     item: MessageItem
     message: Message
+    header: tuple[Header | None, ...] | None
     copy: Copy
     organisation: Organisation
     identity: Identity
+    started: float
+    was_begun: bool
+    """An attempt whose end nobody heard of may have written it."""
 
     @property
     def people(self) -> tuple[str, ...]:
-        """The addresses whose owners decide parties, direction and regarding."""
-        return tuple(dict.fromkeys((*people_of(self.message), self.copy.mailbox)))
+        """The addresses whose owners decide parties, direction, owner and regarding: aliases by their mailbox too."""
+        named = tuple(dict.fromkeys((*people_of(self.message), self.copy.mailbox)))
+        return tuple(dict.fromkeys((*named, *self.organisation.of_aliases(named).values())))
+
+    def case(self, **known: object) -> Case:
+        """What the rules judge."""
+        case = Case(self.message, self.copy, self.organisation, self.header)
+        return replace(case, **known)  # type: ignore[arg-type]  # its own fields
+
+    def talk(self, matches: dict[str, Match]) -> Talk:
+        """What the rules of regarding see."""
+        sender = sender_of(self.message, self.copy, matches, self.organisation)
+        return talk_of(self.message, matches, self.organisation, sender)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """An email ready to be written, and what Dataverse said before."""
+
+    email: EmailActivity
+    resolved: Resolved
+    facts: _Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +106,7 @@ class _Placed:
     stands: str
     guard: str
     detail: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class EmailWriter:
@@ -78,20 +116,26 @@ class EmailWriter:
         self,
         *,
         emails: Emails,
+        resolver: Resolver,
+        creation: Creation,
         journal: Journal,
         sightings: Sightings,
         kinship: Kinship,
         connected: Connected,
-        rules: TrackingRules,
+        policy: Policy,
+        large_files: Gate,
         nylas_id_column: str | None,
         clock: Callable[[], float],
     ) -> None:
         self._emails = emails
+        self._resolver = resolver
+        self._creation = creation
         self._journal = journal
         self._sightings = sightings
         self._kinship = kinship
         self._connected = connected
-        self._rules = rules
+        self._policy = policy
+        self._large_files = large_files
         self._nylas_id_column = nylas_id_column
         self._clock = clock
 
@@ -103,9 +147,12 @@ class EmailWriter:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
             return Outcome(known.kind, known.reason, known.activityid)
         self._emails.check()
-        facts = self._facts(item, known)
+        facts = self._facts(item, known, started)
         entry = self._entry(item, facts)
-        skip = judge_copy(facts.message, facts.copy, facts.organisation, self._rules)
+        skip = judge(Step.COPY, facts.case(), self._policy)
+        if skip is None:
+            facts = self._with_header(facts)
+            skip = judge(Step.HEADERS, facts.case(), self._policy)
         if skip is None or self._was_begun(known):
             outcome = self._written(item, facts, entry, known)
         else:
@@ -142,11 +189,12 @@ class EmailWriter:
             self._journal.put(gone, known)
         emit("message_gone", grant=item.grant, message=item.message, source=item.source)
 
-    def _facts(self, item: MessageItem, known: Entry | None) -> _Facts:
+    def _facts(self, item: MessageItem, known: Entry | None, started: float) -> _Facts:
         mailbox = self._connected.mailbox(item.grant)
-        message = self._connected.message(item.grant, item.message)
         address = normalise(mailbox.email) or ""
-        folders = folder_ids(message.folders) or ()
+        wanted = asks_headers(Copy(address, frozenset()), self._policy)
+        read = self._connected.read(mailbox, item.message, with_header=wanted)
+        message = read.message
         identity = identity_of(message, address)
         if known is not None and known.activityid:
             # an earlier attempt may have written under this id: it holds, whatever the headers say today
@@ -154,24 +202,56 @@ class EmailWriter:
         return _Facts(
             item=item,
             message=message,
-            copy=Copy(mailbox=address, attributes=self._connected.attributes(item.grant, folders)),
+            header=read.header,
+            copy=self._connected.copy(item.grant, address, folder_ids(message.folders) or ()),
             organisation=self._connected.organisation(),
             identity=identity,
+            started=started,
+            was_begun=known is not None and known.activityid is not None,
         )
+
+    def _with_header(self, facts: _Facts) -> _Facts:
+        """The facts with the whole header, read now if a rule needs it and it did not come along."""
+        if facts.header is not None or not asks_headers(facts.copy, self._policy):
+            return facts
+        return replace(facts, header=self._connected.header(facts.item.grant, facts.item.message))
 
     def _written(self, item: MessageItem, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
         sightings = self._sightings.of(str(facts.identity.activityid))
         if not sightings:
             self._wait_for_senders_copy(item, facts)
-        chain = ancestors(facts.message)
-        resolved = self._emails.resolve(facts.identity, ancestors=chain, addresses=facts.people)
-        skip = judge_people(facts.message, facts.copy, facts.organisation, resolved.matches, self._rules)
+        resolved = self._resolved(facts)
+        judged = facts.case(matches=resolved.matches, answers_tracked=resolved.parent is not None)
+        skip = judge(Step.PEOPLE, judged, self._policy)
         if skip is not None and not self._was_begun(known):
             return self._skipped(skip, entry, known)
-        email = self._mapped(facts, resolved)
-        known = self._journal.put(replace(entry, activityid=str(email.activityid)), known)
-        placed = self._placed(email, resolved, sightings, facts)
-        return self._noted(placed, facts, entry, known)
+        decided = _Decided(self._mapped(facts, resolved), resolved, facts)
+        entry = replace(entry, notes=_notes(decided))
+        known = self._journal.put(replace(entry, activityid=str(decided.email.activityid)), known)
+        return self._noted(self._placed(decided, sightings), facts, entry, known)
+
+    def _resolved(self, facts: _Facts) -> Resolved:
+        """What Dataverse knows; a forward to others answers no mail, though its header names one."""
+        message, rules = facts.message, self._policy.regarding
+        resolved = self._resolver.resolve(
+            Question(
+                identity=facts.identity,
+                ancestors=ancestors(message),
+                addresses=facts.people,
+                tokens=tokens_in(message.subject, rules),
+                case_numbers=case_numbers_in(message.subject, rules),
+                with_limits=bool(message.attachments) and self._policy.files,
+            )
+        )
+        choices = dict(resolved.choices)
+        for alias, mailbox in facts.organisation.of_aliases(facts.people).items():
+            if alias not in choices and mailbox in choices:
+                choices[alias] = choices[mailbox]
+        resolved = replace(resolved, choices=choices)
+        parent = resolved.parent
+        if parent is not None and not facts.talk(resolved.matches).answers(parent, facts.organisation):
+            return replace(resolved, parent=None)
+        return resolved
 
     def _was_begun(self, known: Entry | None) -> bool:
         """Whether an attempt whose end nobody heard of wrote the email: then no rule comes in time."""
@@ -190,74 +270,115 @@ class EmailWriter:
                 retry_after=min(FIRST_WAIT * 2 ** min(item.attempt, 4), SENDERS_COPY_PATIENCE - waited),
             )
 
-    def _placed(
-        self, email: EmailActivity, resolved: Resolved, sightings: tuple[Sighting, ...], facts: _Facts
-    ) -> _Placed:
+    def _placed(self, decided: _Decided, sightings: tuple[Sighting, ...]) -> _Placed:
         """Write the email, or find that it stands, was removed, or is another mail under the same Message-ID."""
-        guard = guard_of(email)
-        seen = next((sighting for sighting in sightings if sighting.guard == guard), None)
+        email, resolved = decided.email, decided.resolved
+        seen = next((sighting for sighting in sightings if sighting.guard == email.guard), None)
         if seen is not None:
-            return self._seen_before(email, guard, seen, resolved)
+            return self._seen_before(decided, seen)
         if sightings:
-            return self._another_mail(email, guard, resolved, facts)
+            return self._another_mail(decided)
         if resolved.existing is not None:
             standing = self._emails.read(resolved.existing.activityid)
             if standing is not None:
-                return self._met(email, guard, standing, resolved, facts)
-        put = self._emails.put(email, people=facts.people)
+                return self._met(decided, standing)
+        put = self._put(decided)
         if put.put is Put.CREATED:
-            detail = self._hung(email, resolved, facts)
-            return _Placed(Kind.WRITTEN, email.regarding.rule, email.activityid, put.activityid, guard, detail)
+            return self._created(decided, put, email.regarding.rule)
         standing = self._emails.read(put.activityid)
         if standing is None:
-            return _Placed(Kind.REMOVED, "removed_meanwhile", email.activityid, put.activityid, guard)
-        return self._met(email, guard, standing, resolved, facts)
+            return self._gone(decided, "removed_meanwhile", put.activityid)
+        return self._met(decided, standing)
 
-    def _met(self, email: EmailActivity, guard: str, standing: Standing, resolved: Resolved, facts: _Facts) -> _Placed:
+    def _put(self, decided: _Decided) -> Written:
+        email, facts = decided.email, decided.facts
+        is_large = sum(file.size or 0 for file in email.files.carried) >= LARGE
+        with self._large_files.passing() if is_large else nullcontext():
+            return self._creation.put(
+                email,
+                people=facts.people,
+                content=content_of(facts.item, self._connected),
+                limits=decided.resolved.limits,
+                fallback=fallback(self._policy),
+                check_time=lambda: self._check_time(facts),
+            )
+
+    def _check_time(self, facts: _Facts) -> None:
+        if self._clock() - facts.started > BUDGET:
+            raise TransientError(
+                "this mail takes long; it goes on from its queue where it was",
+                reason="out_of_time",
+                retry_after=1.0,
+            )
+
+    def _created(self, decided: _Decided, put: Written, reason: str) -> _Placed:
+        email = decided.email
+        detail = self._hung(decided)
+        return _Placed(Kind.WRITTEN, reason, email.activityid, put.activityid, email.guard, detail, put.notes)
+
+    def _gone(self, decided: _Decided, reason: str, stood: str) -> _Placed:
+        return _Placed(Kind.REMOVED, reason, decided.email.activityid, stood, decided.email.guard)
+
+    def _met(self, decided: _Decided, standing: Standing) -> _Placed:
         """An email nobody of us has seen stands under our id or our Message-ID."""
-        if standing.guard != guard and not facts.identity.synthetic:
-            return self._another_mail(email, guard, resolved, facts)
-        placed = self._taken_over(email, guard, standing.activityid, is_completed=standing.is_completed)
+        if not is_same_mail(decided.email, standing.guard) and not decided.facts.identity.synthetic:
+            return self._another_mail(decided)
+        placed = self._taken_over(decided, standing.activityid, is_completed=standing.is_completed)
         if placed.kind is Kind.ADOPTED:
             return placed
-        return replace(placed, detail=self._hung_anew(email, standing, resolved, facts))
+        return replace(placed, detail=self._hung_anew(decided, standing))
 
-    def _seen_before(self, email: EmailActivity, guard: str, seen: Sighting, resolved: Resolved) -> _Placed:
+    def _seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
         """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
-        existing = resolved.existing
+        existing = decided.resolved.existing
         if existing is not None and existing.activityid == seen.stands:
-            return self._taken_over(email, guard, seen.stands, is_completed=existing.is_completed)
+            return self._taken_over(decided, seen.stands, is_completed=existing.is_completed)
         standing = self._emails.read(seen.stands)
         if standing is None:
-            return _Placed(Kind.REMOVED, "removed_in_dataverse", email.activityid, seen.stands, guard)
-        return self._taken_over(email, guard, seen.stands, is_completed=standing.is_completed)
+            return self._gone(decided, "removed_in_dataverse", seen.stands)
+        return self._taken_over(decided, seen.stands, is_completed=standing.is_completed)
 
-    def _taken_over(self, email: EmailActivity, guard: str, stands: str, *, is_completed: bool) -> _Placed:
-        """Ours, perhaps to be finished, or somebody else's, to be left alone."""
+    def _taken_over(self, decided: _Decided, stands: str, *, is_completed: bool) -> _Placed:
+        """Ours, perhaps to be gone on with, or somebody else's, to be left alone."""
+        email = decided.email
         if stands != str(email.activityid):
-            return _Placed(Kind.ADOPTED, "same_message_id", email.activityid, stands, guard)
-        if not is_completed:
-            self._emails.finish(stands, email.completion())
-        return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, guard)
+            return _Placed(Kind.ADOPTED, "same_message_id", email.activityid, stands, email.guard)
+        notes: tuple[str, ...] = ()
+        if is_completed and decided.facts.was_begun:
+            notes = self._creation.enqueue(email)
+        elif not is_completed:
+            notes = self._creation.resume(
+                email,
+                content=content_of(decided.facts.item, self._connected),
+                limits=decided.resolved.limits,
+                check_time=lambda: self._check_time(decided.facts),
+            ).notes
+        return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, email.guard, notes=notes)
 
-    def _another_mail(self, email: EmailActivity, guard: str, resolved: Resolved, facts: _Facts) -> _Placed:
+    def _another_mail(self, decided: _Decided) -> _Placed:
         """The Message-ID is taken by a different mail: this one is written under an id of its own."""
-        other = as_another_mail(email, guard)
-        seen = next(iter(self._sightings.of(str(other.activityid))), None)
+        other = replace(decided, email=as_another_mail(decided.email))
+        seen = next(iter(self._sightings.of(str(other.email.activityid))), None)
         if seen is not None:
-            return self._seen_before(other, guard, seen, Resolved(None, None, {}, 0))
-        put = self._emails.put(other, people=facts.people)
+            return self._seen_before(replace(other, resolved=Resolved()), seen)
+        put = self._put(other)
         if put.put is Put.CREATED:
-            detail = self._hung(other, resolved, facts)
-            return _Placed(Kind.WRITTEN, REUSED, other.activityid, put.activityid, guard, detail)
+            return self._created(other, put, REUSED)
         standing = self._emails.read(put.activityid)
         if standing is None:
-            return _Placed(Kind.REMOVED, "removed_meanwhile", other.activityid, put.activityid, guard)
-        detail = self._hung_anew(other, standing, resolved, facts)
-        return _Placed(Kind.ALREADY_THERE, REUSED, other.activityid, put.activityid, guard, detail)
+            return self._gone(other, "removed_meanwhile", put.activityid)
+        email, detail = other.email, self._hung_anew(other, standing)
+        return _Placed(Kind.ALREADY_THERE, REUSED, email.activityid, put.activityid, email.guard, detail, put.notes)
 
     def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
-        final = replace(entry, kind=placed.kind, reason=placed.reason, activityid=placed.stands, detail=placed.detail)
+        final = replace(
+            entry,
+            kind=placed.kind,
+            reason=placed.reason,
+            activityid=placed.stands,
+            detail=placed.detail,
+            notes=(*entry.notes, *placed.notes),
+        )
         sighting = Sighting(entry.grant, placed.kind, placed.stands, placed.guard)
         self._sightings.note(str(placed.identity), sighting, message=entry.message, now=entry.noted)
         message_id = facts.identity.message_id
@@ -266,41 +387,69 @@ class EmailWriter:
         self._journal.put(final, known)
         return Outcome(placed.kind, placed.reason, placed.stands)
 
-    def _hung(self, email: EmailActivity, resolved: Resolved, facts: _Facts) -> str:
+    def _hung(self, decided: _Decided) -> str:
         """A reply was written just now, and its nearest ancestors were not there before."""
-        missing = ancestors(facts.message)[: resolved.parent_depth]
-        return self._hang(email, missing, frozenset((email.parent,)) if email.parent else frozenset(), facts)
+        parent = decided.email.parent
+        missing = ancestors(decided.facts.message)[: decided.resolved.parent_depth]
+        return self._hang(decided, missing, frozenset((parent,)) if parent else frozenset())
 
-    def _hung_anew(self, email: EmailActivity, standing: Standing, resolved: Resolved, facts: _Facts) -> str:
+    def _hung_anew(self, decided: _Decided, standing: Standing) -> str:
         """An attempt that died after its write may have left the reply hanging from a farther mail, or from nothing."""
-        chain = ancestors(facts.message)
-        hangs_well = resolved.parent is not None and standing.parent == resolved.parent.activityid
-        missing = chain[: resolved.parent_depth] if hangs_well else chain
-        return self._hang(email, missing, frozenset(str(activityid_of(one)) for one in chain), facts)
+        chain, parent = ancestors(decided.facts.message), decided.resolved.parent
+        hangs_well = parent is not None and standing.parent == parent.activityid
+        missing = chain[: decided.resolved.parent_depth] if hangs_well else chain
+        return self._hang(decided, missing, frozenset(str(activityid_of(one)) for one in chain))
 
-    def _hang(self, email: EmailActivity, missing: Sequence[str], farther: frozenset[str], facts: _Facts) -> str:
-        child = Child(str(email.activityid), facts.item.grant, facts.item.message)
-        return self._kinship.hang(child, missing, farther, facts.organisation)
+    def _hang(self, decided: _Decided, missing: Sequence[str], farther: frozenset[str]) -> str:
+        item = decided.facts.item
+        child = Child(str(decided.email.activityid), item.grant, item.message)
+        return self._kinship.hang(child, missing, farther, decided.facts.organisation)
 
     def _mapped(self, facts: _Facts, resolved: Resolved) -> EmailActivity:
+        """The email, once all is known that its rules ask for."""
+        matches, talk = resolved.matches, facts.talk(resolved.matches)
+        sibling = self._sibling(facts, talk, resolved)
+        found = Found(parent=resolved.parent, sibling=sibling, by_token=resolved.by_token, by_number=resolved.by_number)
+        tables = tables_to_ask(talk, found, facts.organisation, self._policy.regarding)
+        if tables:
+            found = replace(found, related=self._resolver.related(tables, talk.customers()))
+        known = Known(
+            copy=facts.copy,
+            organisation=facts.organisation,
+            policy=self._policy,
+            matches=matches,
+            found=found,
+            limits=resolved.limits,
+        )
         try:
-            return map_message(
-                facts.message,
-                identity=facts.identity,
-                copy=facts.copy,
-                organisation=facts.organisation,
-                matches=resolved.matches,
-                parent=resolved.parent,
-                nylas_id_column=self._nylas_id_column,
-            )
+            email = map_message(facts.message, known, identity=facts.identity, nylas_id_column=self._nylas_id_column)
         except Exception as error:  # the mapper is pure: it would fail the same way each time
             raise MessageError(
                 f"the message can't be mapped ({type(error).__name__}); this is a fault of ours, please report it",
                 reason="mapping_failed",
             ) from error
+        return self._owned(email)
+
+    def _owned(self, email: EmailActivity) -> EmailActivity:
+        """The email with the owner of its queue, where that is who owns it."""
+        queue = email.owner.queue
+        if queue is None:
+            return email
+        owner = self._resolver.queue_owner(queue)
+        return replace(email, owner=fallback(self._policy) if owner is None else Owner(owner, "queue"))
+
+    def _sibling(self, facts: _Facts, talk: Talk, resolved: Resolved) -> Parent | None:
+        """A mail that answers one that nobody has brought, as this one does."""
+        chain = ancestors(facts.message)
+        if resolved.parent is not None or resolved.parent_depth < len(chain) or not chain:
+            return None
+        stands = self._kinship.sibling(str(facts.identity.activityid), chain)
+        standing = self._emails.read(stands) if stands is not None else None
+        parent = self._emails.as_parent(standing) if standing is not None else None
+        return parent if parent is not None and talk.answers(parent, facts.organisation) else None
 
     def _skipped(self, skip: Skip, entry: Entry, known: Entry | None) -> Outcome:
-        noted = replace(entry, kind=Kind.SKIPPED, reason=skip.rule, policy=self._rules.version, detail=skip.reason)
+        noted = replace(entry, kind=Kind.SKIPPED, reason=skip.rule, policy=self._policy.version, detail=skip.reason)
         self._journal.put(noted, known)
         return Outcome(Kind.SKIPPED, skip.rule)
 
@@ -318,3 +467,15 @@ class EmailWriter:
             notification=item.notification,
             attempt=item.attempt,
         )
+
+
+def _notes(decided: _Decided) -> tuple[str, ...]:
+    """What was decided of a mail's people and why, by ids only."""
+    owner = decided.email.owner
+    told = [f"owner: {owner.rule}{f' {owner.record.table} {owner.record.id}' if owner.record else ''}"]
+    for choice in decided.resolved.choices.values():
+        if choice.rivals:
+            rivals = ", ".join(f"{one.table} {one.id}" for one in choice.rivals[:MOST_RIVALS])
+            taken = f"{choice.match.table} {choice.match.id}" if choice.match is not None else "nobody"
+            told.append(f"one address, several rows: {rivals}; taken: {taken}")
+    return tuple(told)

@@ -36,6 +36,12 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2]
 
 
+def without_tag(address: str) -> str:
+    """A normalised address without what stands behind a plus before the @: `ann+news@` is `ann@`."""
+    local, at, domain = address.rpartition("@")
+    return f"{local.partition('+')[0] or local}{at}{domain}"
+
+
 def organisation_domains(mailboxes: Iterable[str]) -> frozenset[str]:
     """The domains of these mailboxes, without those where anybody can have an address."""
     addresses = (normalise(mailbox) for mailbox in mailboxes)

@@ -20,14 +20,20 @@ class Direction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Where a message lies: the mailbox's normalised address and the attributes of the folders it is in."""
+    """Where a message lies: the mailbox's normalised address, and the attributes and names of the folders it is in."""
 
     mailbox: str
     attributes: frozenset[str]
+    names: frozenset[str] = frozenset()
+    """As `policy.folder_name` spells them."""
 
     def lies_in(self, *attributes: str) -> bool:
         """True where one of its folders has one of these attributes, given in lower case without the backslash."""
         return any(written.lower().lstrip("\\") in attributes for written in self.attributes)
+
+    def is_named(self, names: frozenset[str]) -> bool:
+        """True where one of its folders has one of these names."""
+        return not self.names.isdisjoint(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class Sender:
     name: str | None
     match: Match | None
     is_ours: bool
+    own_address: str | None = None
+    """By which it is ours: From, or that of the mailbox in whose Sent folder the copy lies; normalised."""
 
 
 def direction_of(message: Message, copy: Copy, matches: Matches, organisation: Organisation) -> Direction:
@@ -51,10 +59,11 @@ def sender_of(message: Message, copy: Copy, matches: Matches, organisation: Orga
     written, name = _from(message)
     address = normalise(written)
     match = matches.get(address) if address else None
-    if address in organisation.mailboxes or (match is not None and match.table in OUR_TABLES):
-        return Sender(written, name, match, is_ours=True)
+    if organisation.is_mailbox(address) or (match is not None and match.table in OUR_TABLES):
+        return Sender(written, name, match, is_ours=True, own_address=address)
     if copy.lies_in("sent"):
-        return Sender(written or copy.mailbox, name, matches.get(copy.mailbox), is_ours=True)
+        own = matches.get(copy.mailbox)
+        return Sender(written or copy.mailbox, name, own, is_ours=True, own_address=copy.mailbox)
     return Sender(written, name, match, is_ours=False)
 
 

@@ -5,11 +5,15 @@ What goes into them is decided by the other modules; sending it is the caller's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from mapping.attachments import File, Files, Why
+from mapping.body import Body, Description
 from mapping.direction import Direction
+from mapping.owner import Owner
 from mapping.parties import Party
 from mapping.records import Record, reference
 from mapping.regarding import Regarding
@@ -20,53 +24,99 @@ LONGEST_TORECIPIENTS = 500
 EARLIEST = datetime(1753, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
 
+_CORRELATED = "CorrelatedActivityId_Email@odata.bind"
 _COMPLETED = 1
 _SENT = 3
 _RECEIVED = 4
-_TRUNCATED_BODY = 2
+_FILES_MISSING, _TRUNCATED_BODY = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmailActivity:
     """A whole email, ready to be written."""
 
     activityid: UUID
     direction: Direction
     subject: str
-    description: str
+    body: Body
+    files: Files
+    notes: tuple[str, ...]
+    """What is told in the description besides what is missing from it."""
     messageid: str | None
     sender: str | None
     torecipients: str | None
     sent: datetime | None
     parties: tuple[Party, ...]
     regarding: Regarding
+    owner: Owner
+    queue: Record | None
+    """The queue whose item it becomes."""
     parent: str | None
-    truncated: bool
+    correlated: str | None
+    """The nearest email of its conversation, its parent or not."""
+    guard: str
     nylas_id: str
     nylas_id_column: str | None
+
+    @property
+    def description(self) -> Description:
+        """The HTML, with what is missing told in it."""
+        return self.body.described(self.files.pictures, (*self.notes, *self.files.notes))
+
+    def without(self, missing: Mapping[File, Why]) -> EmailActivity:
+        """The email without files that could not be had or written."""
+        return replace(self, files=self.files.without(missing)) if missing else self
 
     def row(self) -> dict[str, object]:
         """The body of the POST that creates the email, open."""
         row: dict[str, object] = {
             "activityid": str(self.activityid),
             "subject": self.subject,
-            "description": self.description,
             "directioncode": self.direction is Direction.OUTGOING,
             "email_activity_parties": [party.row() for party in self.parties],
+            **self.content(),
         }
         row.update(self._texts())
         row.update(self._times())
         row.update(self._binds())
-        if self.truncated:
-            row["notifications"] = _TRUNCATED_BODY
         if self.nylas_id_column:
             row.setdefault(self.nylas_id_column, self.nylas_id)
         return row
+
+    def content(self) -> dict[str, object]:
+        """The columns that change when a file turns out to be missing."""
+        description = self.description
+        told = _TRUNCATED_BODY if description.truncated else _FILES_MISSING if self.files.withheld else None
+        return {"description": description.html, **({"notifications": told} if told is not None else {})}
 
     def completion(self) -> dict[str, object]:
         """The body of the PATCH that completes the email: both codes, for the state alone would not say Received."""
         status = _SENT if self.direction is Direction.OUTGOING else _RECEIVED
         return {"statecode": _COMPLETED, "statuscode": status}
+
+    def attachment(self, file: File) -> dict[str, object]:
+        """A file as a row of its own, but for its bytes."""
+        row: dict[str, object] = {
+            "activitymimeattachmentid": str(file.id_in(self.activityid)),
+            "objectid_email@odata.bind": reference("email", str(self.activityid)),
+            "objecttypecode": "email",
+            "subject": file.name,
+            "filename": file.name,
+            "mimetype": file.type,
+        }
+        if file.content_id is not None:
+            row["attachmentcontentid"] = file.content_id
+        return row
+
+    def queue_item(self) -> dict[str, object] | None:
+        """The item of its queue, if it becomes one; its id follows from both, so that there is never a second."""
+        if self.queue is None:
+            return None
+        return {
+            "queueitemid": str(uuid5(self.activityid, f"queue\n{self.queue.id.lower()}")),
+            "queueid@odata.bind": reference("queue", self.queue.id),
+            "objectid_email@odata.bind": reference("email", str(self.activityid)),
+        }
 
     def _texts(self) -> dict[str, object]:
         texts = {"messageid": self.messageid, "sender": self.sender, "torecipients": self.torecipients}
@@ -82,8 +132,12 @@ class EmailActivity:
 
     def _binds(self) -> dict[str, object]:
         binds = parent_binds(self.parent) if self.parent is not None else {}
+        if self.parent is None and self.correlated is not None:
+            binds[_CORRELATED] = reference("email", self.correlated)
         if self.regarding.record is not None:
             binds.update(regarding_bind(self.regarding.record))
+        if self.owner.record is not None:
+            binds["ownerid@odata.bind"] = self.owner.record.reference
         return binds
 
 
@@ -91,10 +145,10 @@ def parent_binds(activityid: str) -> dict[str, object]:
     """The binds that make an email the child of another."""
     # The names differ in case, and the Web API is strict about it (email table reference, seen 2026-11).
     parent = reference("email", activityid)
-    return {"parentactivityid@odata.bind": parent, "CorrelatedActivityId_Email@odata.bind": parent}
+    return {"parentactivityid@odata.bind": parent, _CORRELATED: parent}
 
 
 def regarding_bind(record: Record) -> dict[str, object]:
     """The bind that says what an email is about."""
     navigation = record.navigation or f"regardingobjectid_{record.table}_email"
-    return {f"{navigation}@odata.bind": reference(record.table, record.id)}
+    return {f"{navigation}@odata.bind": record.reference}

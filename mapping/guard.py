@@ -15,8 +15,10 @@ from uuid import UUID, uuid5
 from mapping.addresses import normalise
 from mapping.email_activity import EmailActivity
 from mapping.identity import NAMESPACE
-from mapping.parties import Role
-from mapping.text import clean, single_line
+from mapping.notes import without_notes
+from mapping.parties import Party, Role
+from mapping.subject import bare
+from mapping.text import clean
 
 LOOKED_AT = 20_000
 """Characters of a body that are looked at for its beginning."""
@@ -25,11 +27,6 @@ BEGINNING = 80
 LONGEST_SUBJECT = 400
 """Characters of a subject that are compared: Dataverse may hold no more of a long one."""
 
-_PREFIX = re.compile(
-    r"^(?:\s*(?:re|fw|fwd|aw|wg|sv|vs|antw|tr|rif|ref|enc|odp|res|rv|ynt|fs|vl|\u56de\u590d|\u7b54\u590d|\u8f6c\u53d1)"
-    r"(?:\[\d+\])?\s*[:\uff1a]|\s*\[[^\[\]]{1,60}\])",
-    re.IGNORECASE,
-)
 _INVISIBLE = re.compile(
     r"<(?:style|script|head|title)\b.*?(?:</(?:style|script|head|title)\s*>|$)|<!--.*?(?:-->|$)",
     re.IGNORECASE | re.DOTALL,
@@ -38,10 +35,15 @@ _TAG = re.compile(r"<[a-z/!?][^<>]*>", re.IGNORECASE)
 _BLANK = re.compile(r"[\s\u00a0\u200b-\u200d\ufeff]+")
 
 
-def guard_of(email: EmailActivity) -> str:
-    """Twelve hex digits that are equal for two copies of one mail."""
-    sender = next((party.address for party in email.parties if party.role is Role.SENDER), None)
-    return guard_of_row(sender=sender, subject=email.subject, description=email.description)
+def guard_of(parties: tuple[Party, ...], subject: str | None, html: str) -> str:
+    """Twelve hex digits that are equal for two copies of one mail, whatever of it is kept in Dataverse."""
+    sender = next((party.address for party in parties if party.role is Role.SENDER), None)
+    return guard_of_row(sender=sender, subject=subject, description=html)
+
+
+def is_same_mail(email: EmailActivity, guard: str) -> bool:
+    """Whether an email in Dataverse with this guard holds this mail, whole or as much of it as the policy keeps."""
+    return guard in {email.guard, guard_of(email.parties, email.subject, email.description.html)}
 
 
 def guard_of_row(*, sender: str | None, subject: str | None, description: str | None) -> str:
@@ -51,26 +53,23 @@ def guard_of_row(*, sender: str | None, subject: str | None, description: str | 
 
 
 def bare_subject(subject: str | None) -> str:
-    """The subject without Re, Fw and their like in other languages, and without list tags."""
-    text = single_line(subject or "")
-    while (found := _PREFIX.match(text)) is not None:
-        text = text[found.end() :]
-    return text.strip().casefold()[:LONGEST_SUBJECT]
+    """The subject as subjects are compared."""
+    return bare(subject).casefold()[:LONGEST_SUBJECT]
 
 
 def beginning_of(body: str | None) -> str:
-    """How the visible text begins, whatever markup is around it."""
-    visible = _INVISIBLE.sub(" ", clean((body or "")[:LOOKED_AT]))
+    """How the visible text begins, whatever markup is around it and whatever we noted in it."""
+    visible = _INVISIBLE.sub(" ", without_notes(clean((body or "")[:LOOKED_AT])))
     text = html.unescape(_TAG.sub("", visible))
     return _BLANK.sub("", text).casefold()[:BEGINNING]
 
 
-def as_another_mail(email: EmailActivity, guard: str) -> EmailActivity:
+def as_another_mail(email: EmailActivity) -> EmailActivity:
     """The email under an identity of its own, where its Message-ID is already that of another mail.
 
     `messageid` stays empty: Dataverse and other trackers take it for unique.
     """
-    return replace(email, activityid=another_identity(email.activityid, guard), messageid=None)
+    return replace(email, activityid=another_identity(email.activityid, email.guard), messageid=None)
 
 
 def another_identity(identity: UUID, guard: str) -> UUID:

@@ -18,8 +18,8 @@ from mapping.text import clean, single_line, units_of
 ALGORITHM = 1
 NAMESPACE = UUID("6f0b6f3e-5d0c-4f0a-9b57-2b1f5a7c9d41")
 LONGEST_MESSAGE_ID = 320
-MOST_ANCESTORS = 20
-"""A mail whose twenty nearest ancestors are unknown hangs from nothing that a look further up would find."""
+MOST_ANCESTORS = 40
+"""Of a longer chain the nearest count, and the first of all."""
 
 _BRACKETED = re.compile(r"<([^<>]*)>")
 _WHITE_OR_BRACKET = re.compile(r"[\s<>]+")
@@ -68,14 +68,9 @@ def ancestors(message: Message) -> tuple[str, ...]:
     """The canonical ids of the mails before this one, nearest first: In-Reply-To, then References from its end."""
     own = canonical_message_id(message.header("Message-ID"))
     nearest = [*_written_ids(message.header("In-Reply-To")), *reversed(_written_ids(message.header("References")))]
-    found: list[str] = []
-    for written in nearest:
-        message_id = canonical_message_id(written)
-        if message_id and message_id != own and message_id not in found:
-            found.append(message_id)
-        if len(found) == MOST_ANCESTORS:
-            break
-    return tuple(found)
+    canonical = (canonical_message_id(written) for written in nearest)
+    found = tuple(dict.fromkeys(one for one in canonical if one and one != own))
+    return found if len(found) <= MOST_ANCESTORS else (*found[: MOST_ANCESTORS - 1], found[-1])
 
 
 def in_reply_to(message: Message) -> str | None:

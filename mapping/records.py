@@ -12,11 +12,21 @@ _PLURAL_ES = ("s", "x", "z", "ch", "sh")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of one table; `navigation` is how email binds it as regarding, where that is not the usual name."""
+    """One row of one table.
+
+    `navigation` is how email binds it as regarding and `collection` the table's name in addresses, each where it is
+    not the usual one.
+    """
 
     table: str
     id: str
     navigation: str | None = None
+    collection: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """The record as the value of an `@odata.bind`."""
+        return f"/{self.collection or entity_set(self.table)}({self.id})"
 
 
 def entity_set(table: str) -> str:
@@ -27,5 +37,5 @@ def entity_set(table: str) -> str:
 
 
 def reference(table: str, record_id: str) -> str:
-    """The record as the value of an `@odata.bind`."""
-    return f"/{entity_set(table)}({record_id})"
+    """A record as the value of an `@odata.bind`."""
+    return Record(table, record_id).reference

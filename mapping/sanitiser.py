@@ -69,17 +69,36 @@ _STYLES = (
     | {f"{box}{side}" for box in ("margin", "padding", "border") for side in _SIDES}
     | {f"border{side}-{part}" for side in _SIDES for part in ("color", "style", "width")}
 )
+_SPELLED = {spelled for name in _STYLES for spelled in (name, name.upper(), name.title())}
+"""nh3 0.3.8 compares them by case, and older mail programs write them in capitals."""
 _SCHEMES = _words("callto cid http https mailto sms tel webcal")
-_STYLE_TRICKS = ("url(", "expression(", "javascript:", "vbscript:", "\\", "/*")
-_CUT_ENTITY = re.compile(r"&[#\w]{0,40}\Z")
+_STYLE_TRICKS = (
+    "url(",
+    "image(",
+    "image-set(",
+    "cross-fade(",
+    "src(",
+    "expression(",
+    "javascript:",
+    "vbscript:",
+    "\\",
+    "/*",
+)
+_CUT_IN_TWO = re.compile(r"(?:&[#\w]{0,40}|<[^<>]*+)\Z")
 _STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).
 _DATA = re.compile(r"[\x00-\x20]*" + r"[\x00-\x20]*".join("data:"), re.IGNORECASE)
+_PICTURE_NAME = re.compile(r"[^/\\?#:<>\"']{1,200}\.(?:png|jpe?g|gif|bmp|webp|tiff?|heic)", re.IGNORECASE)
 _PICTURE = re.compile(r"\s*data:image/(?!svg)[a-z0-9.+-]+[;,]", re.IGNORECASE)
 
 
 def _absolute(url: str) -> str | None:
-    """An address without a host would lead into the CRM that shows the mail; `//host` has one, and becomes https."""
+    """An address without a host would lead into the CRM that shows the mail; `//host` has one, and becomes https.
+
+    The bare name of a picture is how some programs call one that came with the mail.
+    """
+    if _PICTURE_NAME.fullmatch(url):
+        return f"cid:{url}"
     return "https:" + url if url.startswith("//") and not url.startswith("///") else None
 
 
@@ -114,7 +133,7 @@ def _cleaner(schemes: frozenset[str], asked: Callable[[str, str, str], str | Non
         attribute_filter=asked,
         url_schemes=schemes,
         url_relative=_absolute,
-        filter_style_properties=_STYLES,
+        filter_style_properties=_SPELLED,
     )
 
 
@@ -128,7 +147,7 @@ _ORDERLY_FORMATTING_TAG = re.compile(rf"""<(?:{_NAMES})(?:\s[^<>"']*+(?:"[^<>"]*
 _FORMATTING_NAME = re.compile(rf"<(/?)(?=(?:{_NAMES})[\s/>])", re.IGNORECASE)
 _STANDIN_NAME = re.compile(rf"<(/?)x-(?=(?:{_NAMES})[\s>])")
 _ENDLESS_TAG = re.compile(
-    r"""<[a-zA-Z][^\s/>]*+(?:[\s/]*+(?:=[^\s/>=]*+|[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+){500,}+"""
+    r"""<[a-zA-Z][^\s/>]*+(?:[\s/]*+(?:=[^\s/>=]*+|[^\s/>=]++)(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+)?+)?+){500,}+[\s/]*+>?+"""
 )
 
 
@@ -146,7 +165,7 @@ def shortened(html: str, most_units: int) -> str:
     whole = html = _WITHOUT_DATA.clean(html) if "data:" in html.lower() else html
     limit = most_units - _ROOM_FOR_CLOSING
     while units_of(html) > most_units:
-        html = _WITHOUT_DATA.clean(_CUT_ENTITY.sub("", fit(whole, max(limit, 0))))
+        html = _WITHOUT_DATA.clean(_CUT_IN_TWO.sub("", fit(whole, max(limit, 0))))
         limit -= most_units // 8
     return html
 

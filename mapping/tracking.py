@@ -1,43 +1,25 @@
-"""Which mail belongs in the CRM: the reviewed policy file, and its judgement on one message, by a named rule.
+"""Which mail belongs in the CRM: the policy's rules as a chain of small filters, each with a name.
 
-Reading the file from disk and remembering what was skipped is the caller's business.
+The chain runs in three steps, as facts become known: what the copy tells, what the header tells, what Dataverse knows
+of the people. An administrator's deny comes first, then a person's own No-CRM, then all else; a person's Track
+overrules `track`, `bulk` and `internal_only`. A mailbox's own rules are asked as well, so they can only narrow.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
 
-from mapping.addresses import domain_of, normalise
+from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
+from mapping.headers import Kind, Report, kind_of
 from mapping.identity import is_reply
-from mapping.matches import Matches, Organisation, is_internal
-from mapping.message import Message
-from mapping.parties import people_of
-from mapping.policy_file import PolicyFile
+from mapping.matches import Match, Matches, Organisation, is_internal
+from mapping.message import Header, Message
+from mapping.policy import SKIP, Policy, Screen
+from mapping.regarding import talk_of
 from mapping.text import single_line
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingRules:
-    """The policy; `own_domains` None means that the mailboxes' own domains are meant."""
-
-    track: str
-    internal_only: str
-    own_domains: frozenset[str] | None
-    deny_addresses: frozenset[str]
-    deny_domains: frozenset[str]
-    thread: str
-
-    @property
-    def version(self) -> str:
-        """A short name of what the policy means: a comment or another order of entries does not change it."""
-        own = None if self.own_domains is None else sorted(self.own_domains)
-        deny = [sorted(self.deny_addresses), sorted(self.deny_domains)]
-        meaning = json.dumps([self.track, self.internal_only, own, *deny, self.thread])
-        return hashlib.sha256(meaning.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,78 +30,228 @@ class Skip:
     reason: str
 
 
-class PolicyError(ValueError):
-    """The policy file cannot be used; the message holds every problem with its line."""
+class Step(Enum):
+    """When a rule can be asked: as soon as this is known."""
+
+    COPY = "copy"
+    HEADERS = "headers"
+    PEOPLE = "people"
 
 
-_MOST_LABELS = 127
-"""Of a domain name (RFC 1035, 255 octets)."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of a mail when it is judged; later steps know more."""
 
-_DRAFT = Skip("draft", "The message is a draft.")
-_JUNK = Skip("junk", "The message lies in the junk folder.")
-_TRASH = Skip("trash", "The message lies in the trash.")
-_DENY_ADDRESS = Skip("deny_address", "A participant's address is on the deny list.")
-_DENY_DOMAIN = Skip("deny_domain", "A participant's domain is on the deny list.")
-_THREAD_FIRST = Skip("thread_first", "The mail answers or continues another, and only first mails are tracked.")
-_INTERNAL_ONLY = Skip("internal_only", "Every participant belongs to the organisation.")
-_UNKNOWN_PEOPLE = Skip("unknown_people", "No external participant is in Dataverse.")
+    message: Message
+    copy: Copy
+    organisation: Organisation
+    headers: tuple[Header | None, ...] | None = None
+    """None where the whole header could not be had."""
+    matches: Matches = field(default_factory=dict)
+    answers_tracked: bool = False
+    """Whether it answers a mail that is in Dataverse."""
 
-
-def judge_copy(message: Message, copy: Copy, organisation: Organisation, rules: TrackingRules) -> Skip | None:
-    """What can be said before any address is looked up; deny comes first."""
-    return (
-        _denied(message, rules)
-        or _out_of_place(copy)
-        or (_THREAD_FIRST if rules.thread == "first" and is_reply(message) else None)
-        or _too_internal(message, copy, organisation, {}, rules)
-    )
+    @property
+    def kind(self) -> Kind:
+        """What its header and parts tell of it."""
+        return kind_of(self.headers, self.message.attachments or (), self.message.subject or "")
 
 
-def judge_people(
-    message: Message, copy: Copy, organisation: Organisation, matches: Matches, rules: TrackingRules
-) -> Skip | None:
-    """What can be said once it is known whose the addresses are."""
-    if _only_internal(message, copy, organisation, matches):
-        return _INTERNAL_ONLY if rules.internal_only == "skip" else None
-    if rules.track == "known" and not _knows_somebody(message, organisation, matches):
-        return _UNKNOWN_PEOPLE
+Filter = Callable[[Case, Screen], Skip | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One link of the chain."""
+
+    name: str
+    step: Step
+    judge: Filter
+    yields_to_track: bool = False
+    """Whether a person's Track folder overrules it."""
+
+
+FOLDER_RULES = frozenset({"draft", "junk", "trash", "no_crm", "folder_excluded", "folder_not_included"})
+"""The rules that a move to another folder undoes."""
+
+
+def judge(step: Step, case: Case, policy: Policy) -> Skip | None:
+    """What the rules of a step say of a mail, the organisation's first; None: it may go on."""
+    return _first(tuple(rule for rule in CHAIN if rule.step is step), case, policy)
+
+
+def judge_folder(copy: Copy, policy: Policy) -> Skip | None:
+    """What only the folders say of any message that lies in them."""
+    anything = Case(Message(id=""), copy, Organisation(frozenset(), frozenset()))
+    return _first(tuple(rule for rule in CHAIN if rule.name in FOLDER_RULES), anything, policy)
+
+
+def asks_headers(copy: Copy, policy: Policy) -> bool:
+    """Whether a rule for this mailbox needs the whole header."""
+    return any(screen.asks_headers for screen in policy.screens(copy.mailbox))
+
+
+def asks_for_parent(policy: Policy, mailbox: str) -> bool:
+    """Whether a rule for this mailbox must know if the mail answers one in Dataverse."""
+    return any(screen.track == "replies" for screen in policy.screens(mailbox))
+
+
+def _first(rules: tuple[Rule, ...], case: Case, policy: Policy) -> Skip | None:
+    is_wanted = case.copy.is_named(policy.wanted_folders)
+    for rule in rules:
+        if rule.yields_to_track and is_wanted:
+            continue
+        for screen in policy.screens(case.copy.mailbox):
+            skip = rule.judge(case, screen)
+            if skip is not None:
+                return skip
     return None
 
 
-def _denied(message: Message, rules: TrackingRules) -> Skip | None:
-    if not (rules.deny_addresses or rules.deny_domains):
-        return None
-    people = {address for one in message.participants() if (address := normalise(one.email))}
-    if not rules.deny_addresses.isdisjoint(people):
-        return _DENY_ADDRESS
-    if any(_in_domains(domain_of(address), rules.deny_domains) for address in people):
-        return _DENY_DOMAIN
+# what each rule says
+
+
+def _denied_sender(case: Case, screen: Screen) -> Skip | None:
+    senders = {address for one in case.message.from_ or () if one and (address := normalise(one.email))}
+    if screen.deny_senders.holds_any(senders):
+        return Skip("deny_sender", "The sender is on the deny list.")
     return None
 
 
-def _in_domains(domain: str, domains: frozenset[str]) -> bool:
-    """True for a listed domain and everything below it."""
-    labels = domain.split(".")[-_MOST_LABELS:]
-    return any(".".join(labels[start:]) in domains for start in range(len(labels)))
+def _denied_participant(case: Case, screen: Screen) -> Skip | None:
+    people = {address for one in case.message.participants() if (address := normalise(one.email))}
+    if screen.deny_participants.holds_any(people):
+        return Skip("deny_participant", "A participant is on the deny list.")
+    return None
 
 
-def _out_of_place(copy: Copy) -> Skip | None:
+def _draft(case: Case, _: Screen) -> Skip | None:
     """The attributes of Nylas are those of RFC 6154; \\Draft and \\Spam are what some IMAP servers write."""
-    if copy.lies_in("drafts", "draft"):
-        return _DRAFT
-    if copy.lies_in("junk", "spam"):
-        return _JUNK
-    return _TRASH if copy.lies_in("trash") else None
+    return Skip("draft", "The message is a draft.") if case.copy.lies_in("drafts", "draft") else None
 
 
-def _too_internal(
-    message: Message, copy: Copy, organisation: Organisation, matches: Matches, rules: TrackingRules
-) -> Skip | None:
-    skips = rules.internal_only == "skip" and _only_internal(message, copy, organisation, matches)
-    return _INTERNAL_ONLY if skips else None
+def _junk(case: Case, _: Screen) -> Skip | None:
+    return Skip("junk", "The message lies in the junk folder.") if case.copy.lies_in("junk", "spam") else None
 
 
-def _only_internal(message: Message, copy: Copy, organisation: Organisation, matches: Matches) -> bool:
+def _trash(case: Case, _: Screen) -> Skip | None:
+    return Skip("trash", "The message lies in the trash.") if case.copy.lies_in("trash") else None
+
+
+def _no_crm(case: Case, screen: Screen) -> Skip | None:
+    if case.copy.is_named(screen.no_crm):
+        return Skip("no_crm", "Its owner keeps it out by a folder or label.")
+    return None
+
+
+def _excluded_folder(case: Case, screen: Screen) -> Skip | None:
+    if case.copy.is_named(screen.exclude):
+        return Skip("folder_excluded", "It lies in a folder whose mail stays out.")
+    return None
+
+
+def _no_included_folder(case: Case, screen: Screen) -> Skip | None:
+    if screen.include and not case.copy.is_named(screen.include):
+        return Skip("folder_not_included", "It lies in none of the folders whose mail is tracked.")
+    return None
+
+
+def _not_first(case: Case, screen: Screen) -> Skip | None:
+    if screen.thread == "first" and is_reply(case.message):
+        return Skip("thread_first", "The mail answers or continues another, and only first mails are tracked.")
+    return None
+
+
+def _internal_only(case: Case, screen: Screen) -> Skip | None:
+    if screen.internal_only == SKIP and is_only_internal(case.message, case.copy, case.organisation, case.matches):
+        return Skip("internal_only", "Every participant belongs to the organisation.")
+    return None
+
+
+def _private(case: Case, screen: Screen) -> Skip | None:
+    if screen.private == SKIP and case.headers is None:
+        return Skip("private", "Its header can't be had, so it may be marked private.")
+    if screen.private == SKIP and case.kind.is_private:
+        return Skip("private", "Its sender marked it private.")
+    return None
+
+
+def _confidential(case: Case, screen: Screen) -> Skip | None:
+    if screen.confidential == SKIP and case.headers is None:
+        return Skip("confidential", "Its header can't be had, so it may be marked confidential.")
+    if screen.confidential == SKIP and case.kind.is_confidential:
+        return Skip("confidential", "Its sender marked it confidential.")
+    return None
+
+
+def _receipt(case: Case, screen: Screen) -> Skip | None:
+    if screen.receipts == SKIP and case.kind.report is Report.RECEIPT:
+        return Skip("receipt", "It only says that a mail was delivered or read.")
+    return None
+
+
+def _bounce(case: Case, screen: Screen) -> Skip | None:
+    if screen.bounces == SKIP and case.kind.report is Report.BOUNCE:
+        return Skip("bounce", "It only says that a mail was not delivered.")
+    return None
+
+
+def _automatic(case: Case, screen: Screen) -> Skip | None:
+    if screen.automatic == SKIP and case.kind.is_automatic:
+        return Skip("automatic", "It was sent by a machine in answer, or says that somebody is away.")
+    return None
+
+
+def _bulk(case: Case, screen: Screen) -> Skip | None:
+    if screen.bulk == SKIP and case.kind.is_bulk:
+        return Skip("bulk", "It was sent to many by a list or newsletter.")
+    return None
+
+
+def _invite(case: Case, screen: Screen) -> Skip | None:
+    if screen.invites == SKIP and case.kind.is_invite:
+        return Skip("invite", "It is an invitation to a meeting or an answer to one.")
+    return None
+
+
+def _unknown_people(case: Case, screen: Screen) -> Skip | None:
+    if screen.track == "known" and not _is_internal_mail(case) and not _knows_somebody(case):
+        return Skip("unknown_people", "No external participant is in Dataverse.")
+    return None
+
+
+def _no_tracked_parent(case: Case, screen: Screen) -> Skip | None:
+    if screen.track == "replies" and not _is_internal_mail(case) and not case.answers_tracked:
+        return Skip("untracked_thread", "It answers no mail that is in Dataverse.")
+    return None
+
+
+CHAIN = (
+    Rule("deny_sender", Step.COPY, _denied_sender),
+    Rule("deny_participant", Step.COPY, _denied_participant),
+    Rule("draft", Step.COPY, _draft),
+    Rule("junk", Step.COPY, _junk),
+    Rule("trash", Step.COPY, _trash),
+    Rule("no_crm", Step.COPY, _no_crm),
+    Rule("folder_excluded", Step.COPY, _excluded_folder),
+    Rule("folder_not_included", Step.COPY, _no_included_folder),
+    Rule("thread_first", Step.COPY, _not_first),
+    Rule("internal_only", Step.COPY, _internal_only, yields_to_track=True),
+    Rule("private", Step.HEADERS, _private),
+    Rule("confidential", Step.HEADERS, _confidential),
+    Rule("receipt", Step.HEADERS, _receipt),
+    Rule("bounce", Step.HEADERS, _bounce),
+    Rule("automatic", Step.HEADERS, _automatic),
+    Rule("bulk", Step.HEADERS, _bulk, yields_to_track=True),
+    Rule("invite", Step.HEADERS, _invite),
+    Rule("internal_only", Step.PEOPLE, _internal_only, yields_to_track=True),
+    Rule("unknown_people", Step.PEOPLE, _unknown_people, yields_to_track=True),
+    Rule("untracked_thread", Step.PEOPLE, _no_tracked_parent, yields_to_track=True),
+)
+"""Every rule in its order."""
+
+
+def is_only_internal(message: Message, copy: Copy, organisation: Organisation, matches: Matches) -> bool:
     """True where a known sender and everybody else belong to the organisation; in doubt the mail crossed its border."""
     sender = sender_of(message, copy, matches, organisation)
     if sender.address_used is None:
@@ -128,44 +260,20 @@ def _only_internal(message: Message, copy: Copy, organisation: Organisation, mat
         written = single_line(participant.email or "")
         address = normalise(written)
         is_sender = sender.is_ours and written == sender.address_used
-        match = matches.get(address) if address else None
-        if written and not is_sender and not is_internal(address, match, organisation):
+        if written and not is_sender and not is_internal(address, _match(matches, address), organisation):
             return False
     return True
 
 
-def _knows_somebody(message: Message, organisation: Organisation, matches: Matches) -> bool:
-    known = ((address, matches.get(address)) for address in people_of(message))
-    return any(match is not None and not is_internal(address, match, organisation) for address, match in known)
+def _is_internal_mail(case: Case) -> bool:
+    """What rules about external people leave alone, where internal mail is tracked at all."""
+    return is_only_internal(case.message, case.copy, case.organisation, case.matches)
 
 
-_KEYS = ("track", "internal_only", "own_domains", "deny", "thread")
-_DENY_KEYS = ("addresses", "domains")
-_DOMAIN = re.compile(r"[^\s@.*/:]+(?:\.[^\s@.*/:]+)+")
-_A_DOMAIN = 'a domain such as "example.com"'
-_AN_ADDRESS = 'an address such as "ann@example.com"'
+def _knows_somebody(case: Case) -> bool:
+    sender = sender_of(case.message, case.copy, case.matches, case.organisation)
+    return any(match for _, match in talk_of(case.message, case.matches, case.organisation, sender).external)
 
 
-def parse_rules(text: str, source: str) -> TrackingRules:
-    """The policy written in the text; everything that is wrong with it is one PolicyError."""
-    file = PolicyFile(text, source)
-    file.only(_KEYS)
-    file.only(_DENY_KEYS, under="deny")
-    rules = TrackingRules(
-        track=file.choice("track", ("all", "known")),
-        internal_only=file.choice("internal_only", ("skip", "track")),
-        own_domains=file.entries(("own_domains",), _domain, _A_DOMAIN),
-        deny_addresses=file.entries(("deny", "addresses"), normalise, _AN_ADDRESS) or frozenset(),
-        deny_domains=file.entries(("deny", "domains"), _domain, _A_DOMAIN) or frozenset(),
-        thread=file.choice("thread", ("all", "first")),
-    )
-    if file.problems:
-        raise PolicyError("\n".join(file.problems))
-    return rules
-
-
-def _domain(written: str) -> str | None:
-    """The domain in the spelling of normalised addresses, or None where the text is none."""
-    text = written.strip().removeprefix("@")
-    address = normalise(f"any@{text}") if _DOMAIN.fullmatch(text.rstrip(".")) else None
-    return domain_of(address) if address else None
+def _match(matches: Mapping[str, Match], address: str | None) -> Match | None:
+    return matches.get(address) if address else None

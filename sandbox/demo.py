@@ -31,6 +31,8 @@ class Lands:
 
     direction: str
     regarding: str | None
+    files: tuple[str, ...] = ()
+    """How the names of its files end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ PROMISED: dict[str, Lands | StaysOut] = {
     "enquiry answered": Lands("outgoing", "noor"),
     "enquiry thanked": Lands("incoming", "noor"),
     "offer": Lands("outgoing", "noor"),
-    "site visit": Lands("incoming", "greta"),
+    "site visit": Lands("incoming", "tomas"),
     "inverters ordered": Lands("outgoing", "kenji"),
     "inverters confirmed": Lands("incoming", "kenji"),
     "delivery forwarded": Lands("outgoing", "noor"),
@@ -55,6 +57,11 @@ PROMISED: dict[str, Lands | StaysOut] = {
     "cannery drawing": Lands("incoming", "greta"),
     "survey invitation": Lands("incoming", "noor"),
     "newsletter": Lands("incoming", None),
+    "newsletter 89": Lands("incoming", None),
+    "cannery survey": Lands("incoming", "greta", files=("pdf", "png")),
+    "out of office": Lands("incoming", "noor"),
+    "acceptance test": Lands("incoming", "kenji"),
+    "leaving the bakery": StaysOut("private"),
     "lunch": StaysOut("internal_only"),
     "houseboat draft": StaysOut("draft"),
     "prize": StaysOut("junk"),
@@ -145,7 +152,7 @@ class _Story:
     def table(self) -> Table:
         """What stands in Dataverse now."""
         table = Table(title="Emails in Dataverse", title_justify="left", show_lines=False)
-        for column in ("Subject", "Direction", "From", "To", "Regarding", "Status"):
+        for column in ("Subject", "Direction", "From", "To", "Regarding", "Files", "Status"):
             table.add_column(column, min_width=46 if column == "Subject" else None, no_wrap=column != "Subject")
         names = {record: self.people[key].name for key, record in self.records.items()}
         for email in self.world.emails():
@@ -155,6 +162,7 @@ class _Story:
                 _people(email, 1, names),
                 _people(email, 2, names),
                 names.get(str(email["_regardingobjectid_value"]), "-"),
+                str(email["attachmentcount"] or "-"),
                 {3: "Sent", 4: "Received"}.get(int(str(email["statuscode"])), str(email["statuscode"])),
             )
         return table
@@ -191,6 +199,13 @@ class _Story:
         for column, value in wanted.items():
             if email[column] != value:
                 yield f"'{mail.subject}': {column} is {email[column]}, not {value}"
+        ends = sorted(name.rpartition(".")[2] for name in self._files(email))
+        if promised.files and ends != sorted(promised.files):
+            yield f"'{mail.subject}': its files are {ends}, not {sorted(promised.files)}"
+
+    def _files(self, email: dict[str, object]) -> list[str]:
+        rows = self.world.dataverse.rows("activitymimeattachment", _objectid_value=email["activityid"])
+        return [str(row["filename"]) for row in rows]
 
     def _deliver(self, mail: Mail, *, notify: bool) -> None:
         self.ids[mail.key] = [

@@ -54,7 +54,21 @@ class HoldAfter:
     """Let the stand-in do its work, then never answer."""
 
 
-Act = Answer | Delay | DropBefore | DropAfter | Hold | HoldAfter
+@dataclass(frozen=True, slots=True)
+class DropMidway:
+    """Let so many bytes of the answer's body through, then end the connection; a shorter one comes whole."""
+
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMidway:
+    """Let so many bytes of the answer's body through, then fall silent."""
+
+    after: int
+
+
+Act = Answer | Delay | DropBefore | DropAfter | DropMidway | Hold | HoldAfter | HoldMidway
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +171,13 @@ class Faults:
             case HoldAfter():
                 await self.app(scope, receive, _swallow)
                 await _gone(receive)
+            case DropMidway(after):
+                await self.app(scope, receive, _Beginning(after, send))
+                scope["extensions"][ABORT]["close"]()
+                await _gone(receive)
+            case HoldMidway(after):
+                await self.app(scope, receive, _Beginning(after, send))
+                await _gone(receive)
 
 
 class _Line:
@@ -189,6 +210,21 @@ class _Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+class _Beginning:
+    """A `send` that lets so many bytes of a body through and takes the rest for nobody."""
+
+    def __init__(self, left: int, send: Send) -> None:
+        self._left = left
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            body = message.get("body", b"")[: self._left]
+            self._left -= len(body)
+            message = {"type": "http.response.body", "body": body, "more_body": True}
+        await self._send(message)
 
 
 def _path(scope: Scope) -> str:

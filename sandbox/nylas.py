@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import secrets
 import threading
 import time
@@ -21,12 +22,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qs
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from sandbox.mail import Mail
-from sandbox.mailboxes import PROVIDERS, Mailbox, Shown, Stored, new_grant_id
+from sandbox.mailboxes import NO_METADATA, PROVIDERS, Mailbox, Shown, Stored, new_grant_id
 from sandbox.nylas_requests import Answer, Call, Query, Refusal, invalid, not_found
 from sandbox.webhooks import ChallengeFailed, Delivery, Webhook, Webhooks
 
@@ -64,6 +66,18 @@ class Behaviour:
     repeat_across_pages: bool = False
     """A page begins with the last message of the page before."""
     gzip: bool = True
+    gzip_downloads: bool = False
+    """Files are zipped too where the client takes it. [unproven]"""
+    padded_raw_mime: bool = True
+    """`raw_mime` ends with `=` where its length asks for it. [unproven]"""
+    folded_headers: bool = True
+    """The values of headers have the line breaks they were sent with. [unproven]"""
+    sent_without_headers: bool = False
+    """Microsoft has no headers of what was sent, Message-ID neither. [unproven]"""
+    alike_files_share_id: bool = False
+    """On Google, files of one name, type and size in one mail have one id, which opens the first. [unproven]"""
+    signed_is_one_file: bool = False
+    """On Microsoft and EWS, a mail that S/MIME signed has one file, which holds its text and all others. [unproven]"""
     courtesy: bool = False
     """Microsoft refuses more than four requests at once for one mailbox."""
     retry_after: int = 1
@@ -88,7 +102,7 @@ class NylasStandIn:
         self.behaviour = behaviour or Behaviour()
         self.webhooks = Webhooks(clock, seed=seed)
         self.calls: Counter[str] = Counter()
-        """Requests so far by what they asked for, as 'GET messages/id'."""
+        """Requests so far by what they asked for, as 'GET messages/id' or 'GET messages/id raw_mime'."""
         self._clock = clock
         self._lock = threading.RLock()
         self._boxes: dict[str, Mailbox] = {}
@@ -108,10 +122,16 @@ class NylasStandIn:
         created_at: float | None = None,
         language: str = "de",
         folder_attributes: bool = True,
+        metadata_only: bool = False,
     ) -> str:
-        """Connect a mailbox and return its grant id; the language is that of Microsoft's folder names."""
+        """Connect a mailbox and return its grant id; the language is that of Microsoft's folder names.
+
+        `metadata_only` is Google's narrow scope: no text, no files, and what is told of mail is its metadata.
+        """
         if provider not in PROVIDERS:
             raise ValueError(f"no such provider of mail: {provider}")
+        if metadata_only and provider != "google":
+            raise ValueError("only Google has a scope for metadata alone")
         with self._lock:
             self._connections += 1
             since = int(self._clock() if created_at is None else created_at)
@@ -123,6 +143,7 @@ class NylasStandIn:
                 aliases=tuple(aliases),
                 created_at=since,
                 updated_at=since,
+                metadata_only=metadata_only,
             )
             box.prepare(language, folder_attributes)
             self._boxes[box.grant_id] = box
@@ -130,17 +151,22 @@ class NylasStandIn:
             self._tell_grant("created", box, 25012, **more)
         return box.grant_id
 
+    def has(self, grant: str) -> bool:
+        """Whether a mailbox is connected, told by its id or address."""
+        with self._lock:
+            return self._find(grant) is not None
+
     def grant_id(self, grant: str) -> str:
         """The grant id of a mailbox, told by its id or address."""
         return self._box(grant).grant_id
 
-    def make_folder(self, grant: str, name: str, attributes: tuple[str, ...] = ()) -> str:
-        """Add a folder of the user's own and return its id."""
+    def make_folder(self, grant: str, name: str, attributes: tuple[str, ...] = (), *, parent: str | None = None) -> str:
+        """Add a folder of the user's own, within another one if that is named, and return its id."""
         with self._lock:
-            return self._box(grant).make_folder(name, attributes)
+            return self._box(grant).make_folder(name, attributes, parent=parent)
 
     def folder_id(self, grant: str, folder: str) -> str:
-        """The id of a folder, told by its role (inbox, sent, drafts, junk, trash, archive) or name."""
+        """The id of a folder, told by its role (inbox, sent, drafts, junk, trash, archive) or name, as Parent/Child."""
         with self._lock:
             return self._box(grant).folder_id(folder)
 
@@ -155,12 +181,13 @@ class NylasStandIn:
         unread: bool | None = None,
         overrides: Mapping[str, object] | None = None,
         hidden: int = 0,
+        labels: Collection[str] = (),
     ) -> str:
         """Lay a mail into a mailbox and return its message id there.
 
         `notify` tells of it as message.created, as message.updated ("updated"), as any other type written out
         ("message.created.metadata"), or not at all. `overrides` shows fields otherwise than they are, with `...`
-        not at all. `hidden` lets it be not found so many times.
+        not at all. `hidden` lets it be not found so many times. `labels`, on Google, are those beside its folder.
         """
         with self._lock:
             box = self._box(grant)
@@ -171,6 +198,9 @@ class NylasStandIn:
                 message_id=message_id,
                 unread=unread,
                 overrides=overrides,
+                labels=labels,
+                alike=self.behaviour.alike_files_share_id,
+                whole_signed=self.behaviour.signed_is_one_file,
             )
             stored.hidden = hidden
             if notify:
@@ -186,6 +216,22 @@ class NylasStandIn:
             box.move(stored, folder)
             if notify:
                 self._tell("message.updated", box, stored)
+
+    def label(self, grant: str, message_id: str, name: str, *, on: bool = True, notify: bool = True) -> None:
+        """Give a message of Google's one more label, told by its name or id, or take one away."""
+        with self._lock:
+            box = self._box(grant)
+            stored = box.messages[message_id]
+            box.label(stored, name, on=on)
+            if notify:
+                self._tell("message.updated", box, stored)
+
+    def refuse_raw_mime(self, grant: str, message_id: str, status: int = 404) -> None:
+        """Refuse from now on to show the raw MIME of one message, with 404 or 400."""
+        if status not in (400, 404):
+            raise ValueError("raw MIME is refused with 400 or 404")
+        with self._lock:
+            self._box(grant).messages[message_id].raw_mime_refused = status
 
     def mark(self, grant: str, message_id: str, *, unread: bool, notify: bool = True) -> None:
         """Mark a message as read or unread."""
@@ -309,14 +355,16 @@ class NylasStandIn:
         try:
             if self.delay:
                 await asyncio.sleep(self.delay)
-            answer = await self._answer(call, box, crowded)
-        except Refusal as refusal:
-            answer = Answer({"error": refusal.error}, refusal.status, refusal.headers)
+            try:
+                answer = await self._answer(call, box, crowded)
+            except Refusal as refusal:
+                answer = Answer({"error": refusal.error}, refusal.status, refusal.headers)
+            zips = self.behaviour.gzip_downloads if isinstance(answer.shown, bytes) else self.behaviour.gzip
+            await answer.send(receive, send, zipped=zips and call.takes_gzip)
         finally:
             if box is not None:
                 with self._lock:
                     box.in_flight -= 1
-        await answer.send(send, zipped=self.behaviour.gzip and call.takes_gzip)
 
     async def _answer(self, call: Call, box: Mailbox | None, crowded: bool) -> Answer:
         if not secrets.compare_digest(call.authorization.encode(), f"Bearer {self.api_key}".encode()):
@@ -340,7 +388,8 @@ class NylasStandIn:
                 return self._list_grants(call)
             case [_, *inside]:
                 called = "/".join(("id" if place == 1 else part) for place, part in enumerate(inside))
-                self.calls[f"GET {called or 'grants/id'}"] += 1
+                raw = " raw_mime" if parse_qs(call.query_string).get("fields") == ["raw_mime"] else ""
+                self.calls[f"GET {called or 'grants/id'}{raw}"] += 1
         if box is None:
             raise not_found("requested object not found")
         if not inside:
@@ -355,6 +404,8 @@ class NylasStandIn:
                 return self._list_messages(call, box)
             case ["messages", message_id]:
                 return self._get_message(call, box, message_id)
+            case ["attachments", *_] if box.metadata_only:
+                raise Refusal(403, "insufficient_scopes", "missing provider scopes required to read attachments")
             case ["attachments", attachment_id]:
                 shown, _ = _attachment(call, box, attachment_id)
                 return self._of(box, {"data": shown})
@@ -448,7 +499,7 @@ class NylasStandIn:
         page = list(islice(found, limit + 1))
         more, page = len(page) > limit, page[:limit]
         shown = [
-            query.select(box.show(stored, fields=fields, body=behaviour.list_has_body), SELECTABLE) for stored in page
+            query.select(self._show(box, stored, fields, body=behaviour.list_has_body), SELECTABLE) for stored in page
         ]
         last = (page[-1].date, page[-1].number + behaviour.repeat_across_pages) if more else None
         return self._of(box, self._page(shown, bound, last), got=len(page), listed=1)
@@ -471,7 +522,26 @@ class NylasStandIn:
         if stored.hidden:
             stored.hidden -= 1
             raise not_found("requested object not found")
-        return self._of(box, {"data": query.select(box.show(stored, fields=fields), SELECTABLE)})
+        return self._of(box, {"data": query.select(self._show(box, stored, fields), SELECTABLE)})
+
+    def _show(self, box: Mailbox, stored: Stored, fields: str, *, body: bool = True) -> Shown:
+        """A message with the fields asked for, or the refusal of its raw MIME."""
+        behaviour = self.behaviour
+        if fields != "raw_mime":
+            return box.show(
+                stored,
+                fields=fields,
+                body=body,
+                sent_headers=not behaviour.sent_without_headers,
+                folded=behaviour.folded_headers,
+            )
+        if box.metadata_only:
+            raise Refusal(403, "insufficient_scopes", "missing provider scopes required to read raw MIME")
+        if stored.raw_mime_refused == 400:
+            raise invalid("the provider does not give the MIME of this message")
+        if stored.raw_mime_refused is not None:
+            raise not_found("requested object not found")
+        return box.show_raw(stored, padded=behaviour.padded_raw_mime)
 
     def _page(self, shown: list[Shown], bound: str, last: tuple[int, int] | None) -> Shown:
         if last is not None:
@@ -549,13 +619,13 @@ class NylasStandIn:
         if box.status != "valid":
             box.untold.append(stored.id)
             return
-        shown = box.show(stored)
-        left_out: tuple[str, ...] = ()
+        if box.metadata_only and ".metadata" not in kind:
+            kind += ".metadata"
+        metadata = ".metadata" in kind
+        shown = self._show(box, stored, "include_headers" if metadata else "standard")
+        left_out = NO_METADATA if metadata else ()
         if kind.startswith("message.updated"):  # its published schema has none of these
-            left_out = ("bcc", "reply_to", "attachments")
-        elif ".metadata" in kind:
-            shown = box.show(stored, fields="include_headers")
-            left_out = ("body", "snippet", "attachments")
+            left_out = (*left_out, "bcc", "reply_to", "attachments")
         for name in left_out:
             shown.pop(name, None)
         self.webhooks.notify(kind, f"/{box.provider}/emails/realtime", shown)
@@ -570,6 +640,16 @@ class NylasStandIn:
             **more,
         }
         self.webhooks.notify(f"grant.{what}", "/nylas/system", shown)
+
+
+def download_of(attachment_id: str) -> str:
+    """What the path of a fault must be to strike the downloads of this file, however a client encodes the id."""
+    letters = (f"(?:{re.escape(letter)}|(?i:{_escaped(letter)}))" for letter in attachment_id)
+    return f"/attachments/{''.join(letters)}/download"
+
+
+def _escaped(letter: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in letter.encode())
 
 
 def _filters(query: Query, box: Mailbox) -> list[Callable[[Stored], bool]]:

@@ -1,20 +1,26 @@
 """How a request to the stand-in for Nylas is read, and how it is answered or refused.
 
-Responsible for paths, keys, typed parameters and the shape of answers and errors. What an answer says is the
-business of `nylas`.
+Responsible for paths, keys, typed parameters, the shape of answers and errors, and for sending what is long piece by
+piece, until the client has had enough. What an answer says is the business of `nylas`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import secrets
 import uuid
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from sandbox.mail import pieces
+from sandbox.mailboxes import LongText
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
@@ -39,25 +45,51 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a mistake
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to send: an object, or bytes as they are."""
+    """What to send: an object, or the bytes of a file as they are."""
 
     shown: dict[str, Any] | bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    async def send(self, send: Send, *, zipped: bool) -> None:
+    async def send(self, receive: Receive, send: Send, *, zipped: bool) -> None:
+        """Send it: a file, and what has long texts in it, piece by piece and only as long as somebody listens."""
         if isinstance(self.shown, bytes):
-            kind, body = b"application/octet-stream", self.shown
-        else:
-            kind = b"application/json"
-            body = msgspec.json.encode({"request_id": str(uuid.uuid4()), **self.shown})
-        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+            told = {"content-type": "application/octet-stream", "content-length": str(len(self.shown))}
+            await self._stream(receive, send, told, pieces(self.shown), zipped=zipped and len(self.shown) > 200)
+            return
+        told = {"content-type": "application/json"}
+        mark, texts = secrets.token_hex(16), list[LongText]()
+        body = _encoded({"request_id": str(uuid.uuid4()), **self.shown}, mark, texts)
+        if texts:
+            await self._stream(receive, send, told, _filled(body, mark, texts), zipped=zipped)
+            return
         if zipped and len(body) > 200:
             body = gzip.compress(body, 1, mtime=0)
-            headers.append((b"content-encoding", b"gzip"))
-        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+            told["content-encoding"] = "gzip"
+        await send(self._start({**told, "content-length": str(len(body))}))
         await send({"type": "http.response.body", "body": body})
+
+    async def _stream(
+        self, receive: Receive, send: Send, told: dict[str, str], body: Iterator[bytes], *, zipped: bool
+    ) -> None:
+        if zipped:
+            told = {"content-type": told["content-type"], "content-encoding": "gzip"}
+            body = _zipped(body)
+        await send(self._start(told))
+        gone = asyncio.create_task(_hung_up(receive))
+        try:
+            for piece in body:
+                await asyncio.sleep(0)  # others are served meanwhile, and a client that left is noticed
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+    def _start(self, told: Mapping[str, str]) -> Message:
+        headers = [(name.encode(), value.encode()) for name, value in {**self.headers, **told}.items()]
+        return {"type": "http.response.start", "status": self.status, "headers": headers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +201,36 @@ def invalid(message: str) -> Refusal:
 
 def not_found(message: str) -> Refusal:
     return Refusal(404, "not_found_error", message)
+
+
+def _encoded(shown: dict[str, Any], mark: str, texts: list[LongText]) -> bytes:
+    """The object as JSON; a mark stands in the place of each long text, which is put into the list."""
+
+    def leave_out(value: object) -> str:
+        if not isinstance(value, LongText):
+            raise TypeError(f"not for JSON: {type(value).__name__}")
+        texts.append(value)
+        return mark
+
+    return msgspec.json.encode(shown, enc_hook=leave_out)
+
+
+def _filled(body: bytes, mark: str, texts: list[LongText]) -> Iterator[bytes]:
+    begun, *rest = body.split(mark.encode())
+    yield begun
+    for text, after in zip(texts, rest, strict=True):
+        yield from text.letters
+        yield after
+
+
+def _zipped(body: Iterator[bytes]) -> Iterator[bytes]:
+    zipper = zlib.compressobj(1, wbits=31)
+    for piece in body:
+        if some := zipper.compress(piece):
+            yield some
+    yield zipper.flush()
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -24,7 +24,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 ABORT = "sandbox.abort"
-"""Scope extension: cuts this request's connection, as a crash of the server would."""
+"""Scope extension: `abort` cuts this request's connection, as a crash of the server would; `close` lets what was sent
+go out first."""
 
 GRACE = 1.0
 """Seconds that answers in the making get to notice that the server stops."""
@@ -119,7 +120,7 @@ class Server:
             def on_message_begin(self) -> None:
                 counts.requests += 1
                 super().on_message_begin()
-                self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+                self.scope["extensions"] = {ABORT: {"abort": self.transport.abort, "close": self.transport.close}}
 
         context = self.certificate.context() if self.certificate else None
         return uvicorn.Config(

@@ -19,5 +19,5 @@ for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
 def azurite() -> Iterator[Azurite]:
     """The storage emulator. In its first account each test uses queues, tables or grants of its own; the others are for
     whole worlds, one each."""
-    with Azurite(accounts=12) as running:
+    with Azurite(accounts=16) as running:
         yield running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, explain, sweep, verify
+from mailsync.admin import aside, explain, policy, simulate, sweep, verify
 
 app = typer.Typer(
     name="mailsync",
@@ -22,4 +22,6 @@ app = typer.Typer(
 app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
+app.command("simulate")(simulate.simulate)
 app.add_typer(aside.app, name="aside")
+app.add_typer(policy.app, name="policy")

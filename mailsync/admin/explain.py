@@ -46,12 +46,16 @@ def _say(told: Explanation, *, addresses: bool) -> None:
     if told.unknown:
         say(told.unknown)
     for copy in told.copies:
-        say_facts((name.replace("_", " "), str(fact)) for name, fact in _copy(copy).items() if fact)
+        say_facts((name.replace("_", " "), _told(fact)) for name, fact in _copy(copy).items() if fact)
         say("")
     say(f"Dataverse: {told.dataverse}")
     if told.email is not None:
         facts = _email(told.email, addresses=addresses).items()
-        say_facts((name, ", ".join(fact) if isinstance(fact, list) else str(fact)) for name, fact in facts if fact)
+        say_facts((name, _told(fact)) for name, fact in facts if fact)
+
+
+def _told(fact: object) -> str:
+    return "; ".join(map(str, fact)) if isinstance(fact, list) else str(fact)
 
 
 def _as_json(told: Explanation, *, addresses: bool) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "outcome": entry.kind.value,
         "reason": entry.reason,
         "detail": entry.detail,
+        "decided": list(entry.notes),
         "noted": moment(entry.noted),
         "until": moment(entry.until) if entry.until is not None else None,
         "policy": entry.policy,

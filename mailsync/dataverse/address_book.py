@@ -1,6 +1,7 @@
 """Who owns an address in Dataverse: the requests that ask, and a bounded memory of the answers.
 
-Asking and remembering only; which of several owners counts is `mapping.matches.choose`.
+Asking and remembering only; which of several owners counts is `mapping.matches.choose`. An address with a tag behind a
+plus is asked for without it too, and that answer counts where nobody has the whole address.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,8 +23,9 @@ from mailsync.dataverse.answers import complaint_of
 from mailsync.dataverse.rows import as_asked, rows_of
 from mailsync.dataverse.web_api import request
 from mailsync.transport import Answer
-from mapping.addresses import normalise
-from mapping.matches import Candidate, Match, choose
+from mapping.addresses import normalise, without_tag
+from mapping.matches import Candidate, Choice, choose
+from mapping.policy import People
 
 LIFE = 600.0
 """Seconds that an owner is remembered."""
@@ -78,6 +81,10 @@ SOURCES = (
 )
 
 
+NOBODY = Choice(None)
+"""An address that no row carries."""
+
+
 class _Person(msgspec.Struct, frozen=True):
     id: UUID
     name: str | None
@@ -88,7 +95,7 @@ class _Person(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    match: Match | None
+    choice: Choice
     until: float
 
 
@@ -104,20 +111,24 @@ class Question:
 class AddressBook:
     """Remembers who owns which address, for one process."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = SIZE) -> None:
+    def __init__(
+        self, people: People | None = None, *, clock: Callable[[], float] = time.monotonic, size: int = SIZE
+    ) -> None:
+        self._people = people or People()
+        self._sources = tuple(source for source in SOURCES if source.table in self._people.precedence)
         self._clock = clock
         self._size = size
         self._lock = threading.Lock()
         self._known: OrderedDict[str, _Remembered] = OrderedDict()
         self._missing: dict[str, float] = {}
 
-    def known(self, addresses: Iterable[str]) -> tuple[dict[str, Match], tuple[str, ...], tuple[str, ...]]:
+    def known(self, addresses: Iterable[str]) -> tuple[dict[str, Choice], tuple[str, ...], tuple[str, ...]]:
         """The owners remembered; the addresses to ask about; those lately found without an owner.
 
         The last are worth asking again whenever a batch goes out anyway: a contact made a moment ago counts.
         """
         now = self._clock()
-        found: dict[str, Match] = {}
+        found: dict[str, Choice] = {}
         unknown: list[str] = []
         nobody: list[str] = []
         with self._lock:
@@ -127,11 +138,11 @@ class AddressBook:
                     continue
                 if kept is None or kept.until <= now:
                     unknown.append(address)
-                elif kept.match is None:
+                elif kept.choice == NOBODY:
                     nobody.append(address)
                 else:
                     self._known.move_to_end(address)
-                    found[address] = kept.match
+                    found[address] = kept.choice
         return found, tuple(unknown), tuple(nobody)
 
     def question(self, addresses: Sequence[str]) -> Question:
@@ -140,7 +151,7 @@ class AddressBook:
         spelled = sorted({spelling for address in addresses for spelling in _spellings(address)})
         asked = [
             (source, request("GET", _search(source, some)))
-            for source in SOURCES
+            for source in self._sources
             if self._missing.get(source.table, 0.0) <= now
             for some in odata.portions(spelled, most=MOST_ADDRESSES, longest=LONGEST_LIST)
         ]
@@ -150,19 +161,18 @@ class AddressBook:
             requests=tuple(asking for _, asking in asked),
         )
 
-    def learn(self, question: Question, answers: Sequence[Answer]) -> dict[str, Match]:
+    def learn(self, question: Question, answers: Sequence[Answer]) -> dict[str, Choice]:
         """The owners in the answers to a question, remembered; raises when a table could not be asked."""
-        candidates: dict[str, list[Candidate]] = {address: [] for address in question.addresses}
+        candidates: dict[str, list[Candidate]] = {}
         for source, answer in zip(question.sources, answers, strict=True):
             if answer.status == 404 and complaint_of(answer).code in SEGMENT_MISSING:
                 self._missing[source.table] = self._clock() + MISSING_TABLE_LIFE
                 continue
             for address, candidate in _candidates(source, answer):
-                if address in candidates:
-                    candidates[address].append(candidate)
-        owners = {address: choose(found) for address, found in candidates.items()}
+                candidates.setdefault(address, []).append(candidate)
+        owners = {address: self._chosen(address, candidates) for address in question.addresses}
         self._remember(owners)
-        return {address: match for address, match in owners.items() if match is not None}
+        return {address: choice for address, choice in owners.items() if choice != NOBODY}
 
     def forget(self, addresses: Iterable[str]) -> None:
         """Drop what a write proved wrong."""
@@ -170,12 +180,16 @@ class AddressBook:
             for address in addresses:
                 self._known.pop(address, None)
 
-    def _remember(self, owners: Mapping[str, Match | None]) -> None:
+    def _chosen(self, address: str, candidates: Mapping[str, Sequence[Candidate]]) -> Choice:
+        whole = candidates.get(address)
+        return choose(whole or candidates.get(without_tag(address), ()), self._people)
+
+    def _remember(self, owners: Mapping[str, Choice]) -> None:
         now = self._clock()
         with self._lock:
-            for address, match in owners.items():
-                life = LIFE if match is not None else LIFE_OF_NOBODY
-                self._known[address] = _Remembered(match, now + life)
+            for address, choice in owners.items():
+                life = LIFE if choice != NOBODY else LIFE_OF_NOBODY
+                self._known[address] = _Remembered(choice, now + life)
                 self._known.move_to_end(address)
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
@@ -189,13 +203,12 @@ def _search(source: _Source, spelled: Sequence[str]) -> str:
 
 def _spellings(address: str) -> Iterator[str]:
     """An address as we write it and, for an internationalised domain, as a person would have typed it."""
-    yield address
-    local, _, domain = address.rpartition("@")
-    if "xn--" in domain:
-        try:
-            yield f"{local}@{idna.decode(domain)}"
-        except idna.IDNAError:
-            return
+    for written in dict.fromkeys((address, without_tag(address))):
+        yield written
+        local, _, domain = written.rpartition("@")
+        if "xn--" in domain:
+            with suppress(idna.IDNAError):
+                yield f"{local}@{idna.decode(domain)}"
 
 
 def _candidates(source: _Source, answer: Answer) -> Iterator[tuple[str, Candidate]]:

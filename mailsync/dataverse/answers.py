@@ -17,11 +17,21 @@ from mailsync.errors import (
     TransientError,
 )
 from mailsync.transport import Answer
+from mapping.attachments import Why
 
 ROW_MISSING = "0x80040217"
 """Object does not exist: a record named in a bind, or the row itself, is gone."""
 COLUMN_AT_FAULT = frozenset({"0x80044331", "0x80048d19"})
 """A text too long for its column; a property the table doesn't have. The message names the column in single quotes."""
+FILE_AT_FAULT = {
+    "0x80044a02": Why.TOO_LARGE,
+    "0x80043e09": Why.BLOCKED_NAME,
+    "0x80072522": Why.BLOCKED_TYPE,
+    "0x80072521": Why.BLOCKED_TYPE,
+}
+"""What Dataverse says against a file: its size, its name, its type (Microsoft's page on attachments, read 2026-11)."""
+OWNER_AT_FAULT = frozenset({"0x80042f09", "0x80040225", "0x80040299"})
+"""What Dataverse says against an owner: no role, disabled, not allowed to read (public reports, read 2026-11)."""
 SERVICE_PROTECTION = frozenset({"0x80072321", "0x80072322", "0x80072326"})
 """Execution time, number of requests, concurrent requests (Microsoft's page on API limits, read 2026-11)."""
 SQL_TROUBLE = frozenset({"0x80044151", "0x80044150"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 from uuid import UUID
@@ -13,13 +13,14 @@ from mailsync.dataverse.answers import evidence_of, failure_of
 from mailsync.errors import Scope, TransientError
 from mailsync.transport import Answer
 from mapping.records import Record
+from mapping.regarding import ParentParty
 
 T = TypeVar("T")
-_TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
+LOOKUP_TABLE = "@Microsoft.Dynamics.CRM.lookuplogicalname"
 
 
 class PartyRow(
-    msgspec.Struct, frozen=True, rename={"party": "_partyid_value", "party_table": f"_partyid_value{_TABLE}"}
+    msgspec.Struct, frozen=True, rename={"party": "_partyid_value", "party_table": f"_partyid_value{LOOKUP_TABLE}"}
 ):
     """One party of an email."""
 
@@ -49,7 +50,7 @@ class ThreadRow(
     rename={
         "parties": "email_activity_parties",
         "about": "_regardingobjectid_value",
-        "about_table": f"_regardingobjectid_value{_TABLE}",
+        "about_table": f"_regardingobjectid_value{LOOKUP_TABLE}",
     },
 ):
     """An email with those who took part and what it is regarding."""
@@ -113,6 +114,25 @@ def rows_of(answer: Answer, shape: type[T]) -> tuple[T, ...]:
             type=tuple[shape, ...],  # type: ignore[valid-type]  # of the shape that was asked for
         )
     return rows
+
+
+def preferred(rows: Iterable[EmailRow], *, own: str | None) -> EmailRow | None:
+    """Our own row first, then a completed one, then the oldest, in whose order they come."""
+    return min(rows, key=lambda row: (str(row.activityid) != own, row.statecode == 0), default=None)
+
+
+def took_part(parties: Iterable[PartyRow]) -> tuple[ParentParty, ...]:
+    """From, To, Cc and Bcc; masks 8 and 9 repeat the regarding and the owner."""
+    return tuple(_party(party) for party in parties if party.participationtypemask in {1, 2, 3, 4})
+
+
+def _party(party: PartyRow) -> ParentParty:
+    record = party.record
+    return ParentParty(
+        address=party.addressused,
+        table=record.table if record else None,
+        id=record.id if record else None,
+    )
 
 
 def _record(table: str | None, record_id: UUID | None) -> Record | None:

@@ -6,29 +6,48 @@ drops the folder attributes and aliases we need (measured on 6.18.0, 2026-11). `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from email.policy import compat32
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from mailsync.errors import MessageError, MessageGoneError, Scope, TransientError, UnreadableError
+from mailsync.errors import (
+    GrantError,
+    MailSyncError,
+    MessageError,
+    MessageGoneError,
+    Scope,
+    TransientError,
+    UnreadableError,
+)
 from mailsync.gates import Gate
 from mailsync.nylas.answers import evidence_of, failure_of
 from mailsync.nylas.notification import LONGEST_ID
 from mailsync.nylas.wire import read
 from mailsync.telemetry import emit
 from mailsync.transport import Answer, Transport
-from mapping.message import Message
+from mapping.message import Header, Message
 
+WHOLE_HEADER = frozenset({"google", "microsoft"})
+"""The providers of which `include_headers` brings the whole header; of others only what Nylas makes (Nylas' page on
+headers and MIME, read 2026-11)."""
+LONGEST_HEADER = 2 * 1024 * 1024
+"""Bytes of a raw message in which the end of its header is looked for."""
+LONGEST_REFUSAL = 64 * 1024
 FOLDERS_PAGE = 200
 UNITS_OF_GET, UNITS_OF_LIST = 20, 5
 """What Gmail counts against a user's quota of 6,000 units a minute, for projects made since 2026-05 (Nylas' and
 Google's quota pages, read 2026-11); a page costs a listing and each of its messages."""
-PATIENCE_OF_LIST = 60.0
-"""Seconds that a listing stands still for a mailbox's pace: going back to the queue, it would begin anew each time."""
+PATIENCE = 60.0
+"""Seconds that a listing, or a file of a message, stands still for a mailbox's pace: back on the queue it would begin
+anew each time."""
 
 T = TypeVar("T")
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -101,15 +120,16 @@ class Reader:
         self._grants = f"{api_uri}/v3/grants"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
 
-    def message(self, grant: str, message: str) -> Message:
-        """One message with its Message-ID, In-Reply-To and References headers; one request.
+    def message(self, grant: str, message: str, *, with_header: bool = False) -> Message:
+        """One message with its Message-ID, In-Reply-To and References headers, or all of them; one request.
 
         Raises MessageGoneError on 404, UnreadableError on an answer that holds no message at all. An answer without
         the list of headers is trouble, not a message without a Message-ID: taken so, the same mail would get a second
-        identity.
+        identity. Where all of them were asked for and there is none, these three can still be asked for.
         """
-        url = f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
-        answer = self._get(grant, url, {"fields": "include_basic_headers"}, units=UNITS_OF_GET)
+        url = self._message_url(grant, message)
+        fields = "include_headers" if with_header else "include_basic_headers"
+        answer = self._get(grant, url, {"fields": fields}, units=UNITS_OF_GET)
         shown = _decoded(answer.body, _One, answer).data
         try:
             got: Message = msgspec.json.decode(shown, type=Message)
@@ -124,13 +144,40 @@ class Reader:
                 reason="message_shape",
                 evidence=evidence_of(answer),
             ) from error
-        if got.headers is None:
+        if got.headers is None and not with_header:
             raise TransientError(
                 "Nylas answered without the message's headers; its identity can't be told",
                 reason="nylas_without_headers",
                 evidence=evidence_of(answer),
             )
         return got
+
+    def header(self, grant: str, message: str) -> tuple[Header, ...] | None:
+        """The whole header of a message, from the beginning of its raw form; one request, broken off behind it.
+
+        None where it can't be had: the provider has no raw form of it, or the grant may not read it.
+        """
+        params = {"fields": "raw_mime"}
+        try:
+            with self._streamed(grant, self._message_url(grant, message), params) as pieces:
+                return _header_in(pieces)
+        except (MessageError, MessageGoneError):
+            return None
+        except GrantError as error:
+            if error.reason == "grant_lacks_scope":
+                return None
+            raise
+
+    @contextmanager
+    def file(self, grant: str, message: str, attachment: str) -> Iterator[Iterator[bytes]]:
+        """The bytes of one file of a message, piece by piece; one request.
+
+        Raises MessageGoneError where the mailbox has it no more, and while it is read TransientError when it breaks
+        off.
+        """
+        url = f"{self._grants}/{quote(grant, safe='')}/attachments/{quote(attachment, safe='')}/download"
+        with self._streamed(grant, url, {"message_id": message}) as pieces:
+            yield pieces
 
     def page(self, grant: str, *, after: int, before: int, limit: int, cursor: str | None) -> Page:
         """One page of the messages between two moments (unix seconds), newest first; one request.
@@ -152,7 +199,7 @@ class Reader:
                 f"{self._grants}/{quote(grant, safe='')}/messages",
                 params,
                 units=UNITS_OF_LIST + limit * UNITS_OF_GET,
-                patience=PATIENCE_OF_LIST,
+                patience=PATIENCE,
             )
         except (MessageError, MessageGoneError) as error:
             if cursor is None:
@@ -169,13 +216,13 @@ class Reader:
             emit("messages_without_id", grant=grant, count=listed.count(None))
         return Page(messages=tuple(one for one in listed if one is not None), cursor=many.next_cursor or None)
 
-    def folders(self, grant: str) -> Mapping[str, frozenset[str]]:
-        """The attributes of each folder of a mailbox, by id and, where no id is so spelled, by name.
+    def folders(self, grant: str) -> Mapping[str, Folder]:
+        """Each folder of a mailbox, by id and, where no id is so spelled, by name.
 
         A folder in another shape than documented is left out: no mail waits for it.
         """
-        found: dict[str, frozenset[str]] = {}
-        names: dict[str, frozenset[str]] = {}
+        found: dict[str, Folder] = {}
+        names: dict[str, Folder] = {}
         cursor: str | None = None
         while True:
             params = {"limit": str(FOLDERS_PAGE), **({"page_token": cursor} if cursor else {})}
@@ -185,9 +232,8 @@ class Reader:
                 folder = _readable(shown, Folder)
                 if folder is None:
                     continue
-                attributes = frozenset(a.lower() for a in folder.attributes or () if a)
-                found[folder.id] = attributes
-                names[folder.name or folder.id] = attributes
+                found[folder.id] = folder
+                names[folder.name or folder.id] = folder
             cursor = many.next_cursor
             if not cursor:
                 return {**names, **found}
@@ -198,12 +244,92 @@ class Reader:
         details: GrantDetails = _decoded(_decoded(answer.body, _One, answer).data, GrantDetails, answer)
         return details
 
+    def _message_url(self, grant: str, message: str) -> str:
+        return f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
+
+    @contextmanager
+    def _streamed(self, grant: str, url: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+        """The body of an answer of 200, inside both gates for as long as it is read.
+
+        What fails while its reader does something else is nobody's fault here, and closes no gate of ours.
+        """
+        elsewhere: MailSyncError | None = None
+        with (
+            self._gate_of(grant).passing(UNITS_OF_GET, patience=PATIENCE),
+            self._gate.passing(),
+            self._transport.stream("GET", url, headers=self._headers, params=params) as answer,
+        ):
+            if answer.status != 200:
+                raise failure_of(answer.whole(LONGEST_REFUSAL))
+            pieces = _Watched(answer.pieces)
+            try:
+                yield iter(pieces)
+            except MailSyncError as error:
+                if error is pieces.failure:
+                    raise
+                elsewhere = error
+        if elsewhere is not None:
+            raise elsewhere
+
     def _get(self, grant: str, url: str, params: Mapping[str, str], *, units: float, patience: float = 0.0) -> Answer:
         with self._gate_of(grant).passing(units, patience=patience), self._gate.passing():
             answer = self._transport.send("GET", url, headers=self._headers, params=params)
             if answer.status != 200:
                 raise failure_of(answer)
             return answer
+
+
+class _Watched:
+    """Pieces of a body, and what went wrong while they were read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self.failure: MailSyncError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._pieces
+        except MailSyncError as error:
+            self.failure = error
+            raise
+
+
+def _header_in(pieces: Iterator[bytes]) -> tuple[Header, ...] | None:
+    """The header lines at the beginning of a raw message, which stands as base64url in a JSON answer."""
+    text, mark = b"", b'"raw_mime":'
+    for piece in pieces:
+        text += piece
+        _, found, rest = text.replace(b'"raw_mime" :', mark).partition(mark)
+        encoded = rest.lstrip()[1:].partition(b'"')[0] if found else b""
+        header, ended = _split_header(_decoded_beginning(encoded))
+        if ended:
+            return _headers_of(header)
+        if len(text) > LONGEST_HEADER:
+            return None
+    return _headers_of(header) if found and header else None
+
+
+def _decoded_beginning(encoded: bytes) -> bytes:
+    """The bytes of a base64url text that may end anywhere, padded or not; none of what is no such text."""
+    whole = encoded.rstrip(b"=")
+    whole = whole[: len(whole) - (len(whole) % 4 == 1)]
+    try:
+        return base64.urlsafe_b64decode(whole + b"=" * (-len(whole) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _split_header(raw: bytes) -> tuple[bytes, bool]:
+    for end in (b"\r\n\r\n", b"\n\n"):
+        header, found, _ = raw.partition(end)
+        if found:
+            return header, True
+    return raw, False
+
+
+def _headers_of(raw: bytes) -> tuple[Header, ...]:
+    parsed = BytesHeaderParser(policy=compat32).parsebytes(raw + b"\n\n")
+    return tuple(Header(name, str(value)) for name, value in parsed.raw_items())
 
 
 def _listed(shown: msgspec.Raw) -> Listed | None:

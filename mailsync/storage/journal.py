@@ -38,6 +38,7 @@ WAITS_FOR_GRANT = "grant"
 """The reason of messages that wait for their mailbox's owner to sign in again, and are on no queue meanwhile."""
 BY_DATE = ("RowKey", "kind", "noted", "until", "folders")
 """The columns a sweep reads of a window."""
+MOST_NOTES = 40
 TRIES = 8
 """How often a note is tried against other workers' notes of the same message before it counts as trouble."""
 
@@ -62,6 +63,8 @@ class Entry:
     until: int | None = None
     attempt: int = 0
     detail: str = ""
+    notes: tuple[str, ...] = ()
+    """What was decided on the way and why: owner, ties, files left out; ids only."""
     etag: str = ""
 
 
@@ -218,6 +221,7 @@ def _changes(entry: Entry, previous: Entry | None) -> list[Change]:
         "first_seen": str(entry.first_seen),
         "attempt": str(entry.attempt),
         "detail": entry.detail,
+        "notes": as_words(entry.notes[:MOST_NOTES]) if entry.notes else "",
     }
     changes: list[Change] = []
     if previous is None:
@@ -282,6 +286,7 @@ def _entry(row: Row) -> Entry:
         until=number(row, "until"),
         attempt=number(row, "attempt") or 0,
         detail=row["detail"],
+        notes=words(row, "notes"),
         etag=etag_of(row),
     )
 

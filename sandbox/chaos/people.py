@@ -71,7 +71,7 @@ def settle(cast: Cast, world: World) -> dict[str, str]:
     known = {person.email: person for person in cast.everybody}
     tables = {address: person.record for address, person in known.items()}
     for address, record in world.know(known).items():
-        cast.records[address] = (tables[address] or "", record)
+        cast.records.update((name, (tables[address] or "", record)) for name in (address, *known[address].aliases))
     return world.connect(known)
 
 

@@ -19,6 +19,8 @@ from sandbox.dataverse.refusals import PLUG_IN
 
 Row = dict[str, Any]
 SENT, RECEIVED = 3, 4
+ABOUT = ("contact", "account", "lead")
+"""What a mail is about, the first table with a row of somebody outside."""
 DONE = frozenset({"written", "already_there"})
 MOST_NAMED = 40
 
@@ -139,9 +141,9 @@ class Judge:
             )
 
     def _regardings(self, letter: Letter, standing: dict[str, Row]) -> set[str | None]:
-        """What it may be about: its own first person outside who has a row, or what a mail above it is about."""
+        """What it may be about: its own first contact outside, else account, else lead; or what a mail above is."""
         named = [self._outside(letter, but=mask) for mask in ((0, 4) if len(letter.lies_in) > 1 else (0,))]
-        own = {next((record[1] for record in map(self._cast.records.get, some) if record), None) for some in named}
+        own = {self._first_record(some) for some in named}
         above = [
             standing[one.subject]["_regardingobjectid_value"]
             for one in letter.before
@@ -150,6 +152,10 @@ class Judge:
         if own == {None} and len(letter.before) == 1 and above:
             return set(above)
         return {*own, *above}
+
+    def _first_record(self, addresses: Iterable[str]) -> str | None:
+        known = [record for record in map(self._cast.records.get, addresses) if record]
+        return next((row for table in ABOUT for its, row in known if its == table), None)
 
     def _outside(self, letter: Letter, *, but: int = 0) -> KeysView[str]:
         """The addresses outside, in their order; `but` leaves one role out."""

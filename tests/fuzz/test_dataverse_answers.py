@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from random import Random
 from uuid import uuid4
 
@@ -14,19 +17,25 @@ from hypothesis import strategies as st
 from mailsync.dataverse import batch
 from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.answers import complaint_of, evidence_of, failure_of
+from mailsync.dataverse.creation import BLOCK, Creation
+from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
+from mailsync.dataverse.resolver import Question, Resolver
 from mailsync.dataverse.web_api import WebApi, parallelism
 from mailsync.errors import MailSyncError, Scope
 from mailsync.gates import Gate
 from mailsync.transport import Answer
+from mapping.attachments import File, Files, Limits
 from mapping.direction import Copy
 from mapping.email_activity import EmailActivity
 from mapping.identity import Identity, activityid_of, identity_of
-from mapping.mapper import map_message
+from mapping.mapper import Known, map_message
 from mapping.matches import Organisation
 from mapping.message import Header, Message, Participant
+from mapping.owner import Owner
+from mapping.policy import CASE, OPPORTUNITY, Policy, RelatedTable
 from mapping.records import Record
-from mapping.regarding import Parent
+from mapping.regarding import Found, Parent
 from tests.fuzz.material import WAITS, Vendor, come_of, damaged, headers, json_bytes, seeded, status, tries
 from tests.mailsync.parts import FixedToken
 
@@ -179,11 +188,30 @@ def vendor() -> Iterator[Vendor]:
         yield vendor
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What talks to Dataverse."""
+
+    emails: Emails
+    resolver: Resolver
+    creation: Creation
+    definitions: Definitions
+
+
 @pytest.fixture(scope="module")
-def emails(vendor: Vendor) -> Emails:
+def parts(vendor: Vendor) -> Parts:
+    """Remembering nothing for long, so that everything is asked each time."""
     gate = Gate("dataverse", clock=time.monotonic, scope=Scope.MESSAGE, failures_to_close=10**9)
     api = WebApi(vendor.line, url=vendor.server.url, tokens=FixedToken(), gate=gate, most_at_once=8)
-    return Emails(api, address_book=AddressBook(size=1), adopt_existing=True)
+    later = itertools.count(0, 10**6)
+
+    def clock() -> float:
+        return float(next(later))
+
+    book, definitions = AddressBook(size=1), Definitions(api, clock=clock)
+    resolver = Resolver(api, address_book=book, definitions=definitions, adopt_existing=True, clock=clock)
+    creation = Creation(api, resolver=resolver, address_book=book, clock=clock)
+    return Parts(Emails(api, definitions=definitions), resolver, creation, definitions)
 
 
 MESSAGE = Message(
@@ -193,27 +221,66 @@ MESSAGE = Message(
     headers=(Header("Message-ID", "<a@fabrikam.example>"),),
 )
 IDENTITY: Identity = identity_of(MESSAGE, "ann@contoso.example")
-EMAIL: EmailActivity = map_message(
-    MESSAGE,
-    identity=IDENTITY,
+KNOWN = Known(
     copy=Copy("ann@contoso.example", frozenset()),
     organisation=Organisation(frozenset(), frozenset()),
+    policy=Policy(),
     matches={},
-    parent=None,
+    found=Found(),
+    limits=Limits(),
 )
+PLAIN: EmailActivity = map_message(MESSAGE, KNOWN, identity=IDENTITY)
+SMALL, LARGE = File("f1", f"{SECRET}.pdf", "application/pdf", 5), File("f2", f"{SECRET}.mp4", "video/mp4", 10**7)
+DORA = Record("contact", str(PERSON["contactid"]))
+EMAIL = replace(
+    PLAIN,
+    files=Files((SMALL,)),
+    owner=Owner(Record("systemuser", str(uuid4())), "sender"),
+    queue=Record("queue", str(uuid4())),
+)
+IN_STEPS = replace(EMAIL, files=Files((SMALL, LARGE)))
 PARENT = Parent(str(uuid4()), Record("contact", str(uuid4())), ())
-CALLS: dict[str, Callable[[Emails], object]] = {
-    "resolve": lambda emails: emails.resolve(
-        IDENTITY, ancestors=("b@c", "d@e"), addresses=(f"{uuid4().hex}@x.example",)
+PROJECT = RelatedTable(name="project", table="contoso_project", contact=("contoso_client",), account=())
+
+
+@contextmanager
+def content(file: File) -> Iterator[Iterator[bytes]]:
+    yield iter([b"%PDF-"] if file is SMALL else [bytes(BLOCK), b"."])
+
+
+def put(parts: Parts, email: EmailActivity) -> object:
+    limits, team = Limits(largest=10**8), Owner(Record("team", str(uuid4())), "fallback")
+    return parts.creation.put(email, people=("dora@fabrikam.example",), content=content, limits=limits, fallback=team)
+
+
+CALLS: dict[str, Callable[[Parts], object]] = {
+    "resolve": lambda parts: parts.resolver.resolve(
+        Question(
+            identity=IDENTITY,
+            ancestors=("b@c", "d@e"),
+            addresses=(f"{uuid4().hex}+tag@x.example",),
+            tokens=("CRM:1",),
+            case_numbers=("CAS-1",),
+            with_limits=True,
+        )
     ),
-    "parent": lambda emails: emails.parent(("b@c",)),
-    "put": lambda emails: emails.put(EMAIL, people=("dora@fabrikam.example",)),
-    "read": lambda emails: emails.read(str(activityid_of("a@b"))),
-    "find": lambda emails: emails.find((str(uuid4()),)),
-    "find by Message-ID": lambda emails: emails.find_by_message_id(("a@b",)),
-    "finish": lambda emails: emails.finish(str(EMAIL.activityid), EMAIL.completion()),
-    "link": lambda emails: emails.link(
-        str(EMAIL.activityid), PARENT, instead_of=frozenset(), with_regarding=lambda _: True
+    "parent": lambda parts: parts.resolver.parent(("b@c",)),
+    "related": lambda parts: parts.resolver.related((OPPORTUNITY, CASE, PROJECT), (DORA,)),
+    "queue's owner": lambda parts: parts.resolver.queue_owner(Record("queue", str(uuid4()))),
+    "regarding": lambda parts: parts.definitions.as_regarding(Record("contoso_project", str(uuid4()))),
+    "put": lambda parts: put(parts, PLAIN),
+    "put with a file": lambda parts: put(parts, EMAIL),
+    "put in steps": lambda parts: put(parts, IN_STEPS),
+    "resume": lambda parts: parts.creation.resume(IN_STEPS, content=content, limits=Limits(largest=10**8)),
+    "read": lambda parts: parts.emails.read(str(activityid_of("a@b"))),
+    "find": lambda parts: parts.emails.find((str(uuid4()),)),
+    "find by Message-ID": lambda parts: parts.emails.find_by_message_id(("a@b",)),
+    "link": lambda parts: parts.emails.link(
+        str(EMAIL.activityid),
+        PARENT,
+        instead_of=frozenset(),
+        belongs=lambda _: True,
+        with_regarding=lambda _: True,
     ),
 }
 
@@ -221,9 +288,9 @@ CALLS: dict[str, Callable[[Emails], object]] = {
 @tries(400)
 @given(st.sampled_from(list(CALLS)), answers)
 def test_what_is_asked_is_answered_or_one_of_our_errors(
-    vendor: Vendor, emails: Emails, what: str, answer: Answer
+    vendor: Vendor, parts: Parts, what: str, answer: Answer
 ) -> None:
     vendor.says(answer.status, dict(answer.headers), answer.body)
-    found = come_of(lambda: CALLS[what](emails), MailSyncError)
+    found = come_of(lambda: CALLS[what](parts), MailSyncError)
     if isinstance(found, MailSyncError):
         assert_tells_nothing(found)

@@ -19,11 +19,14 @@ from mailsync.gates import Gate
 from mailsync.nylas.answers import evidence_of, failure_of
 from mailsync.nylas.reader import Reader
 from mailsync.transport import Answer, Transport
+from mapping.attachments import Limits
 from mapping.direction import Copy
 from mapping.identity import identity_of
-from mapping.mapper import map_message
+from mapping.mapper import Known, map_message
 from mapping.matches import Organisation
 from mapping.message import Message
+from mapping.policy import Policy
+from mapping.regarding import Found
 from tests.fuzz.material import Vendor, come_of, damaged, headers, json_bytes, seeded, status, tries
 from tests.mapping.strategies import messages
 
@@ -139,14 +142,15 @@ def test_what_is_read_can_be_mapped(vendor: Vendor, reader: Reader, message: Mes
     if isinstance(got, MailSyncError):
         assert_tells_nothing(got)
         return
-    email = map_message(
-        got,
-        identity=identity_of(got, "ann@contoso.example"),
+    known = Known(
         copy=Copy("ann@contoso.example", frozenset({"\\inbox"})),
         organisation=Organisation(frozenset(), frozenset()),
+        policy=Policy(),
         matches={},
-        parent=None,
+        found=Found(),
+        limits=Limits(),
     )
+    email = map_message(got, known, identity=identity_of(got, "ann@contoso.example"))
     assert json.dumps(email.row(), ensure_ascii=False).encode("utf-8")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mailsync.dataverse import odata
 from mailsync.dataverse.address_book import SOURCES, AddressBook
 from mailsync.dataverse.batch import Changeset, Request, encode
-from mailsync.dataverse.emails import _ancestors_request, _messageid_query
+from mailsync.dataverse.resolver import ancestors_request, messageid_query
 from mapping.addresses import normalise
 from mapping.identity import activityid_of, canonical_message_id
 from sandbox.dataverse import multipart
@@ -76,10 +76,10 @@ def test_message_ids_are_looked_for_as_they_are(raw: list[str]) -> None:
     """Those of a mail and of its ancestors, as canonical ids reach Dataverse."""
     ids = [found for written in raw if (found := canonical_message_id(written)) is not None]
     for one in ids:
-        where, values = read_back(_messageid_query((f"<{one}>", one)))
+        where, values = read_back(messageid_query((f"<{one}>", one)))
         assert (where, values) == ('"messageid" IN (?,?)', [f"<{one}>", one])
     if ids:
-        where, values = read_back(_ancestors_request(ids).path)
+        where, values = read_back(ancestors_request(ids).path)
         wanted = {spelled for one in ids for spelled in (one, f"<{one}>", str(activityid_of(one)))}
         assert set(values) <= wanted
         assert {ids[0], str(activityid_of(ids[0]))} & set(values), "the nearest one is looked for, however long"

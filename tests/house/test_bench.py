@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import claims
+from bench.files import LARGE, MOST_MEMORY, Carried, Held, carried, held
 from bench.hotspots import hotspots
 from bench.ingest import Ingested, ingest, notifications
 from bench.mail import CONTACTS, deliver_one, furnish
@@ -47,6 +48,25 @@ def test_without_another_tracker_an_email_between_known_people_costs_one_trip_to
     with world.another_host(ADOPT_EXISTING="false") as host:
         trips = claims.warm(world, host)
     assert (trips.dataverse, trips.nylas) == (1, 1)
+
+
+def test_a_mailbox_whose_header_nylas_lacks_costs_one_read_more(world: World) -> None:
+    trips = claims.imap(world)
+    assert (trips.dataverse, trips.nylas) == (2, 2)
+
+
+@pytest.mark.parametrize("files", [0, 3, 20])
+def test_small_files_cost_their_reads_and_no_trip_to_dataverse(world: World, files: int) -> None:
+    found = carried(world, files, emails=2)
+    assert (found.trips.dataverse, found.trips.nylas) == found.at_most == (2, 1 + files)
+    assert found.cpu > 0
+
+
+def test_a_file_of_25_megabytes_takes_less_than_80_above_idle(world: World) -> None:
+    files = world.dataverse.count("activitymimeattachment")
+    found = held(world, LARGE)
+    assert 1 < found.above < MOST_MEMORY
+    assert world.dataverse.count("activitymimeattachment") == files + 2
 
 
 def test_a_redelivery_costs_no_trip_at_all(world: World) -> None:
@@ -102,7 +122,8 @@ def results_of(ours: float) -> Results:
     rounds = [{"a": run_of(5), "b": run_of(40), "b'": run_of(10), "c": run_of(ours)}] * 5
     found = Ingested(Counter({200: 3}), (0.001, 0.002, 0.003))
     counted = claims.Claim("redelivery", {"Nylas": 0}, {"Nylas": 0})
-    return Results(rounds=rounds, claims=[counted], alone=found, busy=found)
+    trips = [Carried(3, Trips(2, 4, 0), 0.04)]
+    return Results(rounds=rounds, claims=[counted], carried=trips, held=Held(100, 130), alone=found, busy=found)
 
 
 def test_the_report_names_every_bar_that_is_missed() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.funcignore import Reading, azd_takes, func_takes
+
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ["collect_poison", "collect_sweep_poison", "ingest_webhook", "sweep_mailbox", "sweep_missed", "write_email"]
 LISTING = """
@@ -22,12 +24,11 @@ print(json.dumps(sorted(built.get_function_name() for built in function_app.app.
 """
 
 
-def deployed() -> Iterator[Path]:
-    """The tracked files that .funcignore, an allow-list anchored at the root, lets through."""
-    lines = (ROOT / ".funcignore").read_text(encoding="utf-8").split()
-    assert lines[0] == "/*"
-    assert all(line.startswith("!/") for line in lines[1:])
-    allowed = [line.removeprefix("!/") for line in lines[1:]]
+IGNORE = (ROOT / ".funcignore").read_text(encoding="utf-8").split()
+
+
+def deployed(takes: Reading = func_takes) -> Iterator[Path]:
+    """The tracked files that .funcignore lets through."""
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -35,9 +36,7 @@ def deployed() -> Iterator[Path]:
         text=True,
         check=True,
     )
-    for line in tracked.stdout.splitlines():
-        if any(line == name or line.startswith(name + "/") for name in allowed):
-            yield Path(line)
+    yield from (Path(line) for line in tracked.stdout.splitlines() if takes(IGNORE, line))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +48,33 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_deployed_files_are_no_more_than_the_app_needs() -> None:
-    names = {path.parts[0] for path in deployed()}
+@pytest.mark.parametrize("takes", [pytest.param(func_takes, id="func"), pytest.param(azd_takes, id="azd")])
+def test_the_deployed_files_are_no_more_than_the_app_needs(takes: Reading) -> None:
+    names = {path.parts[0] for path in deployed(takes)}
     assert names == {"function_app.py", "host.json", "requirements.txt", "tracking.toml", "mapping", "mailsync"}
+
+
+def test_func_and_azd_deploy_the_same_files() -> None:
+    files = set(deployed(func_takes))
+    assert set(deployed(azd_takes)) == files
+    assert len([path for path in files if path.suffix == ".py"]) > 50, "modules below the top are among them"
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "func", "azd"),
+    [
+        pytest.param(["/*", "!/mapping"], "mapping/body.py", True, False, id="azd's star goes below the top"),
+        pytest.param(["/*", "!/mapping", "!/mapping/**"], "mapping/body.py", True, True, id="both are told of what is below"),
+        pytest.param(["!/mapping", "!/mapping/**", "/*"], "mapping/body.py", True, False, id="for azd the last line wins"),
+        pytest.param(["/*", "!/host.json"], "host.json", True, True, id="a file at the top"),
+        pytest.param(["/*", "!/mapping/**"], "mapping/a/b.py", True, True, id="a file further below"),
+        pytest.param(["/*", "!/mapping/**", "**/__pycache__"], "mapping/__pycache__/a.pyc", True, False, id="a cache"),
+        pytest.param(["/*", "!/host.json"], "infra/host.json", False, False, id="the same name elsewhere"),
+        pytest.param(["__pycache__"], "mapping/__pycache__/a.pyc", True, False, id="a bare name is func's top alone"),
+    ],
+)  # fmt: skip
+def test_the_two_tools_read_patterns_in_their_own_ways(lines: list[str], path: str, func: bool, azd: bool) -> None:
+    assert (func_takes(lines, path), azd_takes(lines, path)) == (func, azd)
 
 
 def test_the_deployed_files_alone_index_all_functions_without_any_setting(app: Path, tmp_path: Path) -> None:

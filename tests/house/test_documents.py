@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from mailsync.telemetry import EVENTS
-from mapping.tracking import parse_rules
+from mapping.policy import parse_policy
+from mapping.policy_schema import reference_of_policy, schema_of_policy
+from mapping.tracking import CHAIN
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -49,8 +53,28 @@ def test_the_log_reference_names_every_event() -> None:
 
 
 def test_the_shipped_policy_is_the_default_that_the_documents_promise() -> None:
-    rules = parse_rules((ROOT / "tracking.toml").read_text(encoding="utf-8"), "tracking.toml")
-    assert rules == parse_rules("", "empty"), "the shipped file spells out the defaults"
+    policy = parse_policy((ROOT / "tracking.toml").read_text(encoding="utf-8"), "tracking.toml")
+    assert policy == parse_policy("", "empty"), "the shipped file spells out the defaults"
+
+
+def test_the_reference_of_the_policy_is_made_from_its_keys() -> None:
+    page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
+    assert reference_of_policy() in page
+    assert json.loads((ROOT / "docs/tracking.schema.json").read_text(encoding="utf-8")) == schema_of_policy()
+
+
+def test_the_policy_page_names_every_rule() -> None:
+    page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
+    assert [rule.name for rule in CHAIN if f"`{rule.name}`" not in page] == []
+
+
+def test_every_key_of_the_shipped_policy_is_one_that_the_schema_allows() -> None:
+    policy = tomllib.loads((ROOT / "tracking.toml").read_text(encoding="utf-8"))
+    schema = schema_of_policy()["properties"]
+    for key, value in policy.items():
+        assert key in schema
+        if isinstance(value, dict):
+            assert value.keys() <= schema[key]["properties"].keys()
 
 
 def test_no_path_of_a_machine_and_no_secret_is_committed() -> None:

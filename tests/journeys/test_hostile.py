@@ -256,7 +256,6 @@ def test_a_hostile_mail_becomes_one_plain_completed_email(office: Office, laid: 
 def test_a_mail_that_comes_after_a_hostile_one_lands(office: Office, laid: dict[str, Laid], name: str) -> None:
     record = office.outcome(laid[f"after {name}"].copy)
     assert record["kind"] == "written"
-    assert not office.said("item_deferred", message=laid[f"after {name}"].copy.id)
 
 
 @pytest.mark.parametrize("name", [name for name, hostile in MAILS.items() if "message_id" in hostile.mail])
@@ -274,7 +273,9 @@ def test_a_mail_that_holds_half_a_surrogate_pair_lands(office: Office) -> None:
     copy = office.lay(mail, notify=False, message_id="half-a-pair")
     (shown,) = (one for one in office.world.nylas.messages(copy.grant) if one["id"] == copy.id)
     half = {"subject": f"{SUBJECT} \ud83d end", "body": f"{BODY}\udc00"}
-    office.world.faults["nylas"].add(Fault(Answer(200, body=written({"data": {**shown, **half}})), path=copy.id))
+    office.world.faults["nylas"].add(
+        Fault(Answer(200, body=written({"data": {**shown, **half}})), path=copy.id, times=1)
+    )
     assert office.post(written(notification(id=copy.id, grant_id=copy.grant, **half)), {}).status_code == 200
     email = office.email(office.outcome(copy)["activityid"])
     assert (email["subject"], email["description"]) == (f"{SUBJECT} \ufffd end", f"{BODY}\ufffd")

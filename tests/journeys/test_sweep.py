@@ -195,4 +195,4 @@ def test_another_change_of_a_grant_starts_no_sweep(office: Office) -> None:
         office.world.nylas.wait_idle()
         office.outcome(office.lay(office.mail(office.contact(), office.ida.owner)), "written")
     assert not office.said("sweep_window_done", since=begin)
-    assert spent[0].nylas == {"GET messages/id": 1}
+    assert spent[0].nylas == {"GET messages/id": 1, "GET messages/id raw_mime": 1}

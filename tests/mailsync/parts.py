@@ -24,7 +24,7 @@ from mailsync.gates import Gate, MailboxGates
 from mailsync.nylas.reader import Reader
 from mailsync.storage.envelope import Item, decode
 from mailsync.transport import Transport
-from mapping.tracking import TrackingRules, parse_rules
+from mapping.policy import Policy, parse_policy
 from sandbox.dataverse import DataverseStandIn
 from sandbox.faults import Faults
 from sandbox.mail import Mail, Person
@@ -313,6 +313,6 @@ def in_threads(number: int, work: Callable[[], Any]) -> Sequence[Any]:
     return results
 
 
-def policy(text: str = "") -> TrackingRules:
+def policy(text: str = "") -> Policy:
     """The policy of a tracking.toml with this text."""
-    return parse_rules(text, "tracking.toml")
+    return parse_policy(text, "tracking.toml")

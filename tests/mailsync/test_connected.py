@@ -152,12 +152,12 @@ def test_a_mailbox_is_swept_from_where_it_was_swept_farthest_under_an_earlier_gr
 def test_folders_are_asked_for_once_an_hour(nylas: NylasServed, ours: Connected, clock: Clock) -> None:
     grant = nylas.stand_in.connect(new_address(), "microsoft")
     sent, inbox = (nylas.stand_in.folder_id(grant, role) for role in ("sent", "inbox"))
-    assert ours.attributes(grant, [sent]) == {"\\sent"}
-    assert ours.attributes(grant, [sent, inbox]) == {"\\sent", "\\inbox"}
-    assert ours.attributes(grant, []) == frozenset()
+    assert ours.copy(grant, "", [sent]).attributes == {"\\sent"}
+    assert ours.copy(grant, "", [sent, inbox]).attributes == {"\\sent", "\\inbox"}
+    assert ours.copy(grant, "", []).attributes == frozenset()
     assert asked(nylas) == {"GET folders": 1}
     clock.now += FOLDERS_LIFE
-    ours.attributes(grant, [inbox])
+    ours.copy(grant, "", [inbox])
     assert asked(nylas) == {"GET folders": 1}
 
 
@@ -165,21 +165,37 @@ def test_a_folder_nobody_knows_is_asked_for_but_not_without_end(
     nylas: NylasServed, ours: Connected, clock: Clock
 ) -> None:
     grant = nylas.stand_in.connect(new_address(), "microsoft")
-    assert ours.attributes(grant, ["no such folder"]) == frozenset()
-    made = nylas.stand_in.make_folder(grant, "Spam of today", ("\\Junk",))
     for _ in range(5):
-        assert ours.attributes(grant, [made]) == frozenset()
+        assert ours.copy(grant, "", ["no such folder"]).attributes == frozenset()
     assert asked(nylas) == {"GET folders": 1}
+
+
+def test_a_folder_made_just_now_is_waited_for(nylas: NylasServed, ours: Connected, clock: Clock) -> None:
+    """It may be the one by which a person keeps mail out."""
+    grant = nylas.stand_in.connect(new_address(), "microsoft")
+    ours.copy(grant, "", [])
+    made = nylas.stand_in.make_folder(grant, "No-CRM", ("\\Junk",))
+    with pytest.raises(TransientError) as error:
+        ours.copy(grant, "", [made])
+    assert (error.value.reason, error.value.retry_after) == ("folder_unknown", FOLDERS_PAUSE)
     clock.now += FOLDERS_PAUSE
-    assert ours.attributes(grant, [made]) == {"\\junk"}
-    assert asked(nylas) == {"GET folders": 1}
+    copy = ours.copy(grant, "", [made])
+    assert (copy.attributes, copy.names) == ({"\\junk"}, {"no-crm"})
+    assert asked(nylas) == {"GET folders": 2}
 
 
 def test_each_mailbox_has_its_own_folders(nylas: NylasServed, ours: Connected) -> None:
     grants = [nylas.stand_in.connect(new_address(), "microsoft") for _ in range(2)]
     first_sent = nylas.stand_in.folder_id(grants[0], "sent")
-    assert ours.attributes(grants[0], [first_sent]) == {"\\sent"}
-    assert ours.attributes(grants[1], [first_sent]) == frozenset()
+    assert ours.copy(grants[0], "", [first_sent]).attributes == {"\\sent"}
+    assert ours.copy(grants[1], "", [first_sent]).attributes == frozenset()
+
+
+def test_a_copy_lies_in_folders_by_name_too(nylas: NylasServed, ours: Connected) -> None:
+    grant = nylas.stand_in.connect(new_address(), "google")
+    label = nylas.stand_in.make_folder(grant, "No-CRM")
+    copy = ours.copy(grant, "ann@contoso.example", [label, nylas.stand_in.folder_id(grant, "inbox")])
+    assert (copy.mailbox, copy.names) == ("ann@contoso.example", {"no-crm", "inbox"})
 
 
 # a message, and why there is none

@@ -52,6 +52,15 @@ def test_four_settings_are_enough() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["NYLAS_API_KEY", "NYLAS_WEBHOOK_SECRET", "SYNC_SINCE"])
+def test_a_reference_to_key_vault_that_could_not_be_followed_is_no_value(name: str) -> None:
+    """Azure hands the reference itself to the app; a webhook then answers 503, which Nylas repeats, and not 401."""
+    reference = "@Microsoft.KeyVault(SecretUri=https://kv-1.vault.azure.net/secrets/nylas-webhook-secret)"
+    told = problems(LEAST | {name: reference})
+    assert set(told) == {name}
+    assert "Key Vault" in told[name]
+
+
 def test_everything_missing_is_told_at_once_and_by_name() -> None:
     with pytest.raises(SettingsError) as error:
         Settings.from_env({})

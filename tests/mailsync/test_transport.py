@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
@@ -19,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from mailsync import transport
 from mailsync.errors import TransientError
-from mailsync.transport import LONGEST_RETRY_AFTER, Answer, Transport
+from mailsync.transport import LONGEST_RETRY_AFTER, PIECE, Answer, Transport
 from sandbox.faults import Answer as Say
-from sandbox.faults import Delay, DropAfter, DropBefore, Fault, Faults, Hold
+from sandbox.faults import Delay, DropAfter, DropBefore, DropMidway, Fault, Faults, Hold, HoldMidway
 from sandbox.servers import ABORT, Certificate, Server
 from tests.mailsync.parts import in_threads, nobody, wall
 
@@ -31,6 +33,16 @@ class Echo:
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
+        self.left = threading.Event()
+        """Somebody who was told something without end has gone."""
+
+    async def _endless(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(100_000)
+                await asyncio.sleep(0)
+        finally:
+            self.left.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -48,6 +60,8 @@ class Echo:
             "/lies": Response(b"plain", headers={"Content-Encoding": "gzip"}),
             "/lies-at-length": StreamingResponse(_many(b"plain" * 4000), headers={"Content-Encoding": "gzip"}),
             "/error": PlainTextResponse("no", 503, headers={"Retry-After": "7"}),
+            "/long": StreamingResponse(_many(b"p" * 10_000)),
+            "/endless": StreamingResponse(self._endless()),
         }
         answer = answers.get(request.url.path, Response(body or b"hello"))
         answer.set_cookie("ARRAffinity", "one-server-only")
@@ -249,6 +263,143 @@ def test_an_error_tells_no_address(server: Server, faults: Faults) -> None:
     told = str(refusal(lambda: ask(server.url, "/v3/grants/ann@contoso.example", params={"any_email": "d@f.example"})))
     assert "@" not in told
     assert "127.0.0.1" not in told
+
+
+# piece by piece
+
+
+def line_to(server: Server, **given: Any) -> Transport:
+    return Transport("nylas", base_url=server.url, **given)
+
+
+def test_a_long_answer_comes_in_pieces_over_a_connection_that_is_kept(server: Server) -> None:
+    line = line_to(server)
+    for _ in range(2):
+        with line.stream("GET", server.url + "/long", headers={}) as told:
+            pieces = list(told.pieces)
+        assert (told.status, b"".join(pieces)) == (200, b"p" * 500_000)
+        assert len(pieces) > 1
+        assert max(map(len, pieces)) <= PIECE
+    assert line.send("GET", server.url, headers={}).status == 200
+    assert (server.connections, server.requests) == (1, 3)
+
+
+def test_what_is_asked_for_in_pieces_goes_out_as_given(server: Server, echo: Echo) -> None:
+    headers = {"Authorization": "Bearer key"}
+    with line_to(server).stream("GET", server.url + "/a%2Fb", headers=headers, params={"id": "a+b&c"}) as told:
+        assert list(told.pieces) == [b"hello"]
+    (asked,) = echo.asked
+    assert asked.scope["raw_path"] == b"/a%2Fb"
+    assert (dict(asked.query_params), asked.headers["authorization"]) == ({"id": "a+b&c"}, "Bearer key")
+    assert asked.headers.get("cookie") is None
+
+
+def test_an_answer_without_end_can_be_left(server: Server, echo: Echo) -> None:
+    with line_to(server).stream("GET", server.url + "/endless", headers={}) as told:
+        assert next(told.pieces)
+    assert echo.left.wait(5)
+
+
+def test_who_leaves_with_an_error_of_his_own_raises_it(server: Server, echo: Echo) -> None:
+    with (
+        pytest.raises(ValueError, match="mine"),
+        line_to(server).stream("GET", server.url + "/endless", headers={}),
+    ):
+        raise ValueError("mine")
+    assert echo.left.wait(5)
+
+
+def test_a_refusal_is_read_as_far_as_it_is_wanted(server: Server) -> None:
+    line = line_to(server)
+    with line.stream("GET", server.url + "/error", headers={}) as told:
+        assert told.whole(1000) == Answer(503, told.headers, b"no")
+        assert told.whole(1000).retry_after == 7.0
+    with line.stream("GET", server.url + "/endless", headers={}) as told:
+        assert len(told.whole(250_000).body) == 250_000
+
+
+def test_a_packed_answer_is_unpacked_in_pieces_too(server: Server) -> None:
+    with line_to(server).stream("GET", server.url + "/gzip", headers={}) as told:
+        assert b"".join(told.pieces) == b"packed"
+
+
+def test_redirects_are_not_followed_in_pieces_either(server: Server) -> None:
+    with line_to(server).stream("GET", server.url + "/redirect", headers={}) as told:
+        assert told.status == 302
+    assert server.requests == 1
+
+
+def test_a_kept_connection_that_died_is_made_anew_for_pieces(server: Server) -> None:
+    line = line_to(server)
+    assert line.send("GET", server.url, headers={}).status == 200
+    server.stop()
+    server.start()
+    with line.stream("GET", server.url + "/long", headers={}) as told:
+        assert sum(map(len, told.pieces)) == 500_000
+
+
+def begun(line: Transport, url: str) -> None:
+    with line.stream("GET", url, headers={}):
+        pytest.fail("there was an answer")
+
+
+def read(line: Transport, url: str) -> None:
+    with line.stream("GET", url, headers={}) as told:
+        for _ in told.pieces:
+            pass
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("act", [DropBefore(), DropAfter()], ids=["before the request", "before the answer"])
+def test_a_beginning_that_is_cut_off_is_tried_once_more(server: Server, faults: Faults, act: Any, times: int) -> None:
+    faults.add(Fault(act, times=times))
+    line = line_to(server)
+    if times == 1:
+        read(line, server.url + "/long")
+    else:
+        error = refusal(lambda: begun(line, server.url + "/long"))
+        assert (error.reason, error.evidence.vendor) == ("nylas_unreachable", "nylas")
+    assert server.requests == 2
+
+
+@pytest.mark.parametrize("path", ["/cut", "/lies", "/lies-at-length"])
+def test_an_answer_that_breaks_off_is_trouble_and_not_begun_again(server: Server, path: str) -> None:
+    """Half of it has been handed on."""
+    assert refusal(lambda: read(line_to(server), server.url + path)).reason == "nylas_unreachable"
+    assert server.requests == 1
+
+
+def test_what_came_before_it_broke_off_was_handed_on(server: Server, faults: Faults) -> None:
+    faults.add(Fault(DropMidway(200_000)))
+    got: list[bytes] = []
+
+    def keep() -> None:
+        with line_to(server).stream("GET", server.url + "/long", headers={}) as told:
+            got.extend(told.pieces)
+
+    assert refusal(keep).reason == "nylas_unreachable"
+    assert 0 < sum(map(len, got)) <= 200_000
+
+
+def test_an_answer_that_falls_silent_is_waited_for_no_longer_than_one_that_never_begins(
+    server: Server, faults: Faults
+) -> None:
+    faults.add(Fault(HoldMidway(200_000), times=1), Fault(Hold()))
+    line = line_to(server, read_timeout=0.15)
+    refusal(lambda: read(line, server.url + "/long"))
+    assert refusal(lambda: begun(line, server.url + "/long")).reason == "nylas_timed_out"
+    assert server.requests == 2
+
+
+def test_nobody_is_there_to_stream_from() -> None:
+    with nobody() as port:
+        line = Transport("nylas", base_url=f"http://127.0.0.1:{port}")
+        assert refusal(lambda: begun(line, f"http://127.0.0.1:{port}")).reason == "nylas_unreachable"
+
+
+def test_a_beginning_that_cannot_be_read_is_no_answer(server: Server) -> None:
+    assert refusal(lambda: begun(line_to(server), server.url + "/redirect-nowhere")).reason == "nylas_unreachable"
+    assert server.requests == 1
 
 
 # TLS

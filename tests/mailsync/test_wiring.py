@@ -173,7 +173,7 @@ def test_poison_gets_one_more_life_on_its_own_queue(
 def test_a_policy_file_that_is_not_there_is_a_setting_to_mend(env: dict[str, str]) -> None:
     wiring = Wiring({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com", "TRACKING_POLICY": "nowhere.toml"})
     with pytest.raises(ConfigurationError) as error:
-        _ = wiring._rules
+        _ = wiring.policy
     assert error.value.reason == "tracking_policy"
     assert "TRACKING_POLICY" in str(error.value)
 
@@ -184,7 +184,7 @@ def test_a_policy_that_cannot_be_used_is_a_setting_to_mend(env: dict[str, str], 
     path.write_bytes(content)
     wiring = Wiring({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com", "TRACKING_POLICY": str(path)})
     with pytest.raises(ConfigurationError) as error:
-        _ = wiring._rules
+        _ = wiring.policy
     assert error.value.reason == "tracking_policy"
     if b"track" in content:
         assert "ours.toml:1" in str(error.value)

@@ -10,7 +10,10 @@ import pytest
 
 from mailsync.connected import Connected
 from mailsync.dataverse.address_book import AddressBook
-from mailsync.dataverse.emails import Emails, Resolved
+from mailsync.dataverse.creation import Creation
+from mailsync.dataverse.definitions import Definitions
+from mailsync.dataverse.emails import Emails
+from mailsync.dataverse.resolver import Resolved, Resolver
 from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
@@ -21,7 +24,7 @@ from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
-from mapping.tracking import TrackingRules
+from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
 from sandbox.mail import Mail, Person
 from tests.mailsync.parts import (
@@ -30,6 +33,7 @@ from tests.mailsync.parts import (
     Clock,
     DataverseServed,
     NylasServed,
+    gate,
     mail,
     new_address,
     new_message_id,
@@ -52,7 +56,7 @@ class Desk:
         self.nylas, self.dataverse, self.clock = nylas, dataverse, clock
         self.journal, self.sightings, self.awaited = Journal(account), Sightings(account), Awaited(account)
         self.mailboxes = Mailboxes(account)
-        self.rules: TrackingRules = policy()
+        self.policy: Policy = policy()
         self.adopt_existing = True
         self.nylas_id_column: str | None = None
         self._writer: EmailWriter | None = None
@@ -67,14 +71,20 @@ class Desk:
                 own_domains=frozenset({OWN_DOMAIN}),
                 clock=self.clock,
             )
-            emails = Emails(self.dataverse.api, address_book=AddressBook(), adopt_existing=self.adopt_existing)
+            api = self.dataverse.api
+            book, definitions = AddressBook(self.policy.people), Definitions(api)
+            emails = Emails(api, definitions=definitions)
+            resolver = Resolver(api, address_book=book, definitions=definitions, adopt_existing=self.adopt_existing)
             self._writer = EmailWriter(
                 emails=emails,
+                resolver=resolver,
+                creation=Creation(api, resolver=resolver, address_book=book),
                 journal=self.journal,
                 sightings=self.sightings,
-                kinship=Kinship(emails=emails, journal=self.journal, awaited=self.awaited),
+                kinship=Kinship(emails=emails, resolver=resolver, journal=self.journal, awaited=self.awaited),
                 connected=connected,
-                rules=self.rules,
+                policy=self.policy,
+                large_files=gate("files", concurrency=2),
                 nylas_id_column=self.nylas_id_column,
                 clock=self.clock,
             )
@@ -245,8 +255,8 @@ SKIPS = {
     "draft": ("", {"folder": "drafts"}, 0),
     "junk": ("", {"folder": "junk"}, 0),
     "trash": ("", {"folder": "trash"}, 0),
-    "deny_address": ('[deny]\naddresses = ["{carl}"]', {}, 0),
-    "deny_domain": ('[deny]\ndomains = ["fabrikam.example"]', {}, 0),
+    "deny_sender": ('[deny]\nsenders = ["{carl}"]', {}, 0),
+    "deny_participant": ('[deny]\nparticipants = ["fabrikam.example"]', {}, 0),
     "thread_first": ('thread = "first"', {"in_reply_to": "<before@mail.example>"}, 0),
     "internal_only": ("", {"sender": "colleague"}, 0),
     "unknown_people": ('track = "known"', {"sender": "stranger"}, 1),
@@ -258,7 +268,7 @@ def test_a_skip_is_recorded_with_the_name_of_its_rule(desk: Desk, carl: tuple[st
     """Most are decided without asking Dataverse anything, and none leaves anything there."""
     text, case, asked = SKIPS[rule]
     given: dict[str, Any] = dict(case)
-    desk.rules = policy(text.format(carl=carl[0]))
+    desk.policy = policy(text.format(carl=carl[0]))
     senders = {"colleague": new_address("ben"), "stranger": new_address("who", "nowhere.example")}
     sender, folder = senders.get(given.pop("sender", ""), carl[0]), given.pop("folder", "inbox")
     grant, ann = desk.connect()
@@ -268,7 +278,7 @@ def test_a_skip_is_recorded_with_the_name_of_its_rule(desk: Desk, carl: tuple[st
     assert outcomes == [Outcome(Kind.SKIPPED, rule)]
     assert dataverse == asked
     record = desk.record(work)
-    assert (record.kind, record.reason, record.policy) == (Kind.SKIPPED, rule, desk.rules.version)
+    assert (record.kind, record.reason, record.policy) == (Kind.SKIPPED, rule, desk.policy.version)
     assert (record.activityid, record.folders) == (None, tuple(record.folders))
     assert record.folders
     assert record.detail
@@ -548,10 +558,10 @@ def test_a_message_the_mapper_cannot_take_is_put_aside_and_not_quoted(desk: Desk
     """The mapper is pure: it would fail the same way each time."""
     grant, ann = desk.connect()
     work = desk.lay(grant, mail(carl[0], ann, subject="very secret"))
-    facts = desk.writer._facts(work, None)
+    facts = desk.writer._facts(work, None, NOW)
     object.__setattr__(facts, "identity", None)
     with pytest.raises(MessageError) as error:
-        desk.writer._mapped(facts, Resolved(None, None, {}, 0))
+        desk.writer._mapped(facts, Resolved())
     assert error.value.reason == "mapping_failed"
     assert "secret" not in str(error.value)
 
@@ -629,3 +639,94 @@ def test_the_log_tells_ids_and_never_people_or_content(
     for event in ("email_written", "message_skipped", "message_known"):
         assert f"event={event} grant={grant} message=" in told
     assert not any(word in caplog.text for word in ("secret", carl[0], ann))
+
+
+# threads, owners and queues
+
+
+def test_two_answers_to_a_mail_that_nobody_brought_are_of_one_conversation(desk: Desk, carl: tuple[str, str]) -> None:
+    """The second is correlated with the first, has no parent, and is about the same; when the mail comes after all, it
+    becomes the parent of both."""
+    grant, ann = desk.connect()
+    unseen = mail(carl[0], ann)
+    first, second = (mail(carl[0], ann, in_reply_to=unseen.message_id) for _ in range(2))
+    desk.writer.write(desk.lay(grant, first))
+    account = desk.dataverse.stand_in.add("account", name="Chosen by hand")
+    desk.dataverse.stand_in.update("email", identity(first), regardingobjectid=("account", account))
+    assert desk.writer.write(desk.lay(grant, second)).reason == "reply"
+    row = desk.row(identity(second))
+    assert (row["_parentactivityid_value"], row["_correlatedactivityid_value"]) == (None, identity(first))
+    assert row["_regardingobjectid_value"] == account
+    desk.writer.write(desk.lay(grant, unseen))
+    assert {desk.row(identity(one))["_parentactivityid_value"] for one in (first, second)} == {identity(unseen)}
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before the mail it carries", "after it"])
+def test_a_forward_to_another_customer_hangs_from_nothing(desk: Desk, carl: tuple[str, str], *, early: bool) -> None:
+    grant, ann = desk.connect()
+    dora = new_address("dora", "adatum.example")
+    contact = desk.dataverse.contact(dora)
+    carried = mail(carl[0], ann)
+    forward = mail(ann, dora, subject="WG: Quote", in_reply_to=carried.message_id, references=carried.message_id)
+    works = [desk.lay(grant, carried), desk.lay(grant, forward, "sent")]
+    for work in reversed(works) if early else works:
+        desk.writer.write(work)
+    row = desk.row(identity(forward))
+    assert (row["_parentactivityid_value"], row["_regardingobjectid_value"]) == (None, contact)
+
+
+def test_a_queue_item_is_made_by_the_next_attempt_where_one_ended_before_it(desk: Desk, carl: tuple[str, str]) -> None:
+    """The email was completed, and nobody heard of it."""
+    grant, _ = desk.connect("microsoft")
+    help_desk = desk.nylas.stand_in.connect(new_address("help"), "microsoft", created_at=NOW - 1000)
+    address = desk.nylas.stand_in._box(help_desk).email
+    queue = desk.dataverse.stand_in.add("queue", name="Help", emailaddress=address)
+    letter = mail(carl[0], address)
+    work = desk.lay(help_desk, letter)
+    desk.dataverse.stand_in.behaviour.refuse_changesets = True
+    desk.dataverse.faults.add(Fault(Answer(503), method="POST", path="queueitems", times=1))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+    assert desk.row(identity(letter))["statecode"] == 1
+    assert desk.writer.write(work).kind is Kind.ALREADY_THERE
+    (item,) = desk.dataverse.stand_in.rows("queueitem", _objectid_value=identity(letter))
+    assert item["_queueid_value"] == queue
+    assert grant != help_desk
+
+
+def test_only_answers_to_mail_that_is_there_land_where_only_those_are_tracked(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    desk.writer.write(desk.lay(grant, first))
+    desk.policy = policy("track = 'replies'")
+    desk.restart()
+    answer, other = mail(ann, carl[0], in_reply_to=first.message_id), mail(ann, carl[0])
+    assert desk.writer.write(desk.lay(grant, answer, "sent")).kind is Kind.WRITTEN
+    assert desk.writer.write(desk.lay(grant, other, "sent")) == Outcome(Kind.SKIPPED, "untracked_thread")
+
+
+def test_what_one_mailbox_keeps_to_itself_no_colleagues_copy_tells(desk: Desk, carl: tuple[str, str]) -> None:
+    """The level follows from the mail's people, so both copies give the same row, in either order."""
+    (mine, ann), (theirs, ben) = desk.connect(), desk.connect("microsoft")
+    desk.policy = policy(f'[mailboxes."{ben}"]\ncontent = "subject"')
+    letter = mail(carl[0], ann, subject="The subject", body="<p>most secret</p>", cc=(Person(None, ben),))
+    works = [desk.lay(mine, letter), desk.lay(theirs, letter)]
+    assert [desk.writer.write(work).kind for work in works] == [Kind.WRITTEN, Kind.ALREADY_THERE]
+    row = desk.row(identity(letter))
+    assert (row["subject"], row["description"]) == ("The subject", "")
+    assert desk.dataverse.stand_in.count("email") == 1
+
+
+def test_the_journal_tells_the_owner_and_every_row_that_carries_an_address(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    user, twin = desk.dataverse.user(ann), desk.dataverse.contact(carl[0])
+    work = desk.lay(grant, mail(carl[0], ann))
+    desk.writer.write(work)
+    owner, tie = desk.record(work).notes
+    assert owner == f"owner: recipient systemuser {user}"
+    first = min(carl[1], twin)
+    assert tie.startswith("one address, several rows: contact ")
+    assert {carl[1], twin} <= set(tie.replace(",", " ").replace(";", " ").split())
+    assert tie.endswith(f"taken: contact {first}")

@@ -6,9 +6,15 @@ from typing import Any
 
 import msgspec
 
+from mapping.attachments import Limits
 from mapping.direction import Copy
+from mapping.email_activity import EmailActivity
+from mapping.identity import identity_of
+from mapping.mapper import Known, map_message
 from mapping.matches import Match, Organisation
 from mapping.message import Message
+from mapping.policy import Policy, parse_policy
+from mapping.regarding import Found
 
 ANN = "ann@contoso.com"
 BEN = "ben@contoso.com"
@@ -34,10 +40,34 @@ MATCHES = {
     "office@fabrikam.com": Match("account", FABRIKAM_ID, "Fabrikam", active=True),
     "new@adatum.com": Match("lead", LEAD_ID, "New", active=True),
 }
-ORGANISATION = Organisation(frozenset({ANN, BEN, "ann.alias@contoso.net"}), frozenset({"contoso.com"}))
+ALIAS = "ann.alias@contoso.net"
+ORGANISATION = Organisation(frozenset({ANN, BEN, HELP, ALIAS}), frozenset({"contoso.com"}), {ALIAS: ANN})
 
 INBOX = Copy(ANN, frozenset({"\\Inbox"}))
 SENT = Copy(ANN, frozenset({"\\Sent"}))
+
+
+def policy(text: str = "") -> Policy:
+    """The policy of a file with this text."""
+    return parse_policy(text, "tracking.toml")
+
+
+def known(copy: Copy = INBOX, **facts: Any) -> Known:
+    """All that was found out about a mail: what these tests ordinarily know, but for what is said."""
+    ordinary = {
+        "organisation": ORGANISATION,
+        "policy": policy(),
+        "matches": MATCHES,
+        "found": Found(),
+        "limits": Limits(),
+    }
+    return Known(copy=copy, **(ordinary | facts))
+
+
+def email(mail: Message, copy: Copy = INBOX, *, nylas_id_column: str | None = None, **facts: Any) -> EmailActivity:
+    """The email that a message is."""
+    identity = identity_of(mail, copy.mailbox)
+    return map_message(mail, known(copy, **facts), identity=identity, nylas_id_column=nylas_id_column)
 
 
 def message(**fields: Any) -> Message:

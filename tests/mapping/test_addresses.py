@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mapping.addresses import domain_of, normalise, organisation_domains
+from mapping.addresses import domain_of, normalise, organisation_domains, without_tag
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,20 @@ def test_normalise(written: str | None, expected: str | None) -> None:
 
 def test_the_domain_stands_behind_the_last_at() -> None:
     assert domain_of('"a@b"@contoso.com') == "contoso.com"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        pytest.param("ann+news@contoso.com", "ann@contoso.com", id="a tag"),
+        pytest.param("ann+a+b@contoso.com", "ann@contoso.com", id="all from the first plus on"),
+        pytest.param("ann@contoso.com", "ann@contoso.com", id="none"),
+        pytest.param("+ann@contoso.com", "+ann@contoso.com", id="nothing before the plus"),
+        pytest.param("ann@con+toso.com", "ann@con+toso.com", id="a plus in the domain"),
+    ],
+)
+def test_an_address_without_its_tag(address: str, expected: str) -> None:
+    assert without_tag(address) == expected
 
 
 def test_own_domains_are_those_of_the_mailboxes_without_free_mail() -> None:

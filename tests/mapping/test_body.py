@@ -4,10 +4,19 @@ import time
 
 import pytest
 
-from mapping.body import LONGEST_BODY, LONGEST_DESCRIPTION, NOTE, Description, description_of, is_html
+from mapping.body import LONGEST_BODY, LONGEST_DESCRIPTION, Description, body_of, is_html, mended
+from mapping.notes import CUT, SNIPPET, note
 from mapping.plain_text import laid_out
+from mapping.sanitiser import shortened
 from mapping.text import units_of
 from tests.mapping.active_content import active_content
+
+NOTE = note(CUT)
+
+
+def description_of(body: str | None, snippet: str | None = None) -> Description:
+    """Of a mail with one file, the picture `ii_1@x`."""
+    return body_of(body, snippet).described({"ii_1@x": "ii_1@x"}, ())
 
 
 @pytest.mark.parametrize(
@@ -100,6 +109,8 @@ TABLE = (
         pytest.param(
             '<p style="color:#333333;font-family:Arial">Hi <b>you</b> <font color="red">x</font></p>', id="styles"
         ),
+        pytest.param('<p style="FONT-SIZE:10pt;COLOR:red;Margin:0">Hi</p>', id="styles in capitals"),
+        pytest.param('<p style="background:linear-gradient(red, blue)">Hi</p>', id="computed colours"),
         pytest.param(TABLE, id="tables"),
         pytest.param('<img src="cid:ii_1@x" width="5" alt="logo">', id="inline pictures"),
         pytest.param('<img src="https://x.org/a.png">', id="pictures on the web"),
@@ -133,8 +144,8 @@ def test_what_a_mail_shows_stays(html: str) -> None:
         pytest.param(
             '<a href="java&#10;script:x()">a</a>', '<a rel="noopener noreferrer">a</a>', id="the same, broken up"
         ),
-        pytest.param('<img src="data:text/html,x"><p>a</p>', "<img><p>a</p>", id="data that is no picture"),
-        pytest.param('<img src="data:image/svg+xml,x"><p>a</p>', "<img><p>a</p>", id="a picture that is a document"),
+        pytest.param('<img src="data:text/html,x"><p>a</p>', "<p>a</p>", id="data that is no picture"),
+        pytest.param('<img src="data:image/svg+xml,x"><p>a</p>', "<p>a</p>", id="a picture that is a document"),
         pytest.param(
             '<a href="data:image/png;base64,AA">a</a>', '<a rel="noopener noreferrer">a</a>', id="data that is followed"
         ),
@@ -143,9 +154,7 @@ def test_what_a_mail_shows_stays(html: str) -> None:
             '<a rel="noopener noreferrer">data:</a>',
             id="data behind a control",
         ),
-        pytest.param(
-            '<img src="/main.aspx"><p>a</p>', "<img><p>a</p>", id="addresses without a host lead into the CRM"
-        ),
+        pytest.param('<img src="/main.aspx"><p>a</p>', "<p>a</p>", id="addresses without a host lead into the CRM"),
         pytest.param('<img src="//x.org/a.png">', '<img src="https://x.org/a.png">', id="a host without a scheme"),
         pytest.param(
             '<p style="position:fixed;color:red">a</p>', '<p style="color:red">a</p>', id="what covers the page"
@@ -161,9 +170,24 @@ def test_what_a_mail_shows_stays(html: str) -> None:
             id="the same, escaped",
         ),
         pytest.param(
+            "<p style=\"background:image-set('//x.org/a.png' 1x)\">a</p>", "<p>a</p>", id="what fetches a set"
+        ),
+        pytest.param(
+            "<p style=\"background:-webkit-Image-Set('//x.org/a' 1x)\">a</p>", "<p>a</p>", id="the same, in Chrome"
+        ),
+        pytest.param(
+            "<p style=\"background:\\69mage-set('//x.org/a' 1x)\">a</p>", "<p>a</p>", id="the same, escaped once"
+        ),
+        pytest.param("<p style=\"background:image('https://x.org/a')\">a</p>", "<p>a</p>", id="what fetches an image"),
+        pytest.param(
+            "<p style=\"background:cross-fade('//x.org/a', red)\">a</p>", "<p>a</p>", id="what fetches to mix"
+        ),
+        pytest.param("<p style=\"background:src('//x.org/a')\">a</p>", "<p>a</p>", id="what fetches by another name"),
+        pytest.param(
             '<p style="font-family:\\5B8B\\4F53">a</p>', '<p style="font-family:宋体">a</p>', id="a font's escape"
         ),
-        pytest.param('<img src="///x.org">', "<img>", id="a host that is none"),
+        pytest.param('<img src="///x.org"><p>a</p>', "<p>a</p>", id="a host that is none"),
+        pytest.param("<img alt='x'><p>a</p>", "<p>a</p>", id="pictures without a source"),
         pytest.param("<p>a&#1;b</p>", "<p>ab</p>", id="control characters as references"),
     ],
 )
@@ -215,6 +239,13 @@ def test_a_cut_never_shows_half_an_entity() -> None:
         assert not html.endswith(("&", "&l", "&lt", "&amp;l", "&amp;lt"))
 
 
+@pytest.mark.parametrize("most", range(12_000, 12_016))
+def test_a_cut_never_shows_half_a_tag(most: int) -> None:
+    html = shortened('word<br><b title="x">' * 1_000, most)
+    assert units_of(html) <= most
+    assert "&lt;" not in html
+
+
 def test_pictures_written_as_data_go_before_any_word_does() -> None:
     picture = '<img src="data:image/png;base64,' + "A" * LONGEST_DESCRIPTION + '">'
     assert description_of(f"<p>a</p>{picture}<p>b</p>") == Description(f"<p>a</p><img><p>b</p>{NOTE}", truncated=True)
@@ -223,6 +254,34 @@ def test_pictures_written_as_data_go_before_any_word_does() -> None:
 def test_a_body_of_just_the_longest_length_stays_whole() -> None:
     html = "<p>" + "x" * (LONGEST_DESCRIPTION - 7) + "</p>"
     assert description_of(html) == Description(html, truncated=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("<p>" + "x" * (LONGEST_DESCRIPTION - 6) + "</p>", id="a unit longer"),
+        pytest.param("<img src='cid:a'>" * 30_000, id="pictures that are not here make it longer"),
+        pytest.param("<p>a</p><!--" + "x" * LONGEST_BODY + "-->", id="something nobody sees is left out"),
+    ],
+)
+def test_whatever_cuts_a_body_it_is_said_in_words_and_in_notifications(body: str) -> None:
+    description = description_of(body)
+    assert description.truncated
+    assert description.html.endswith(NOTE)
+    assert units_of(description.html) <= LONGEST_DESCRIPTION
+
+
+def test_a_body_gives_way_to_what_is_told_of_it() -> None:
+    body = body_of("<p>" + "x" * (LONGEST_DESCRIPTION - 7) + "</p>")
+    description = body.described({}, ("a", "b" * 30_000))
+    assert description.truncated
+    assert description.html.endswith(f"</p>{NOTE}{note('a')}{note('b' * 30_000)}")
+    assert units_of(description.html) <= LONGEST_DESCRIPTION
+
+
+def test_what_is_only_long_for_its_trackers_is_whole() -> None:
+    html = "<p>" + "x" * (LONGEST_DESCRIPTION - 7) + "</p>"
+    assert description_of('<img src="https://x.org/1" width="1" height="1">' * 900 + html) == Description(html, False)
 
 
 HOSTILE = {
@@ -264,3 +323,48 @@ def test_formatting_survives_the_bounds() -> None:
         + "</tbody></table>"
     )
     assert description_of(html) == Description(html, truncated=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "snippet", "expected"),
+    [
+        pytest.param(None, "Dear Ann, I", f"<div>Dear Ann, I</div>{note(SNIPPET)}", id="no text"),
+        pytest.param(" \n", "a <b> & c", f"<div>a &lt;b&gt; &amp; c</div>{note(SNIPPET)}", id="nothing but blanks"),
+        pytest.param("", "a\x00\ud800", f"<div>a\ufffd</div>{note(SNIPPET)}", id="what no column holds"),
+        pytest.param("<p>b</p>", "Dear Ann, I", "<p>b</p>", id="a text that is there stands for itself"),
+        pytest.param("", " ", "", id="nothing at all"),
+    ],
+)
+def test_where_the_text_was_lost_its_beginning_stands_for_it(body: str | None, snippet: str, expected: str) -> None:
+    assert description_of(body, snippet) == Description(expected, truncated=SNIPPET in expected)
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        pytest.param(
+            "caf\u00c3\u00a9 \u00e2\u20ac\u0153bar\u00e2\u20ac\u009d", "café “bar", id="UTF-8 taken for Windows-1252"
+        ),
+        pytest.param(
+            "\u00d0\u0178\u00d1\u20ac\u00d0\u00b8\u00d0\u00b2\u00d0\u00b5\u00d1\u201a", "Привет", id="Cyrillic"
+        ),
+        pytest.param("São Paulo, naïve, 5 €", "São Paulo, naïve, 5 €", id="letters that are right stay"),
+        pytest.param("Â", "Â", id="a letter that could begin such a thing stays"),
+        pytest.param("日本語", "日本語", id="other scripts stay"),
+        pytest.param("&lt;b&gt; a &amp;amp; b", "&lt;b&gt; a &amp;amp; b", id="entities are not touched"),
+    ],
+)
+def test_a_charset_that_lied_is_put_right_where_that_can_be_told(read: str, written: str) -> None:
+    assert written in mended(read)
+
+
+def test_what_was_misread_is_mended_with_the_controls_that_are_parts_of_its_characters() -> None:
+    read = "420 m² \u2013 für „uns“".encode().decode("latin-1")
+    assert body_of(f"<p>{read}</p>").html == "<p>420 m² \u2013 für „uns“</p>"
+
+
+def test_mending_never_takes_long() -> None:
+    before = time.process_time()
+    for text in ("\u00c3\u201a\u00c2" * 130_000, "â€™Ã©" * 100_000, "Ã" + "x" * 399_000 + "©", "Ã©" * 2_000_000):
+        mended(text)
+    assert time.process_time() - before < 5

@@ -17,6 +17,7 @@ DELEGATE = Copy(ANN, frozenset({"\\Archive", "\\SENT"}))
     [
         pytest.param(ANN, INBOX, {}, ORGANISATION, OUT, id="from a connected mailbox"),
         pytest.param("Ann.Alias@Contoso.net", INBOX, {}, ORGANISATION, OUT, id="from an alias of one"),
+        pytest.param("ann+offers@contoso.com", INBOX, {}, ORGANISATION, OUT, id="from one with a tag"),
         pytest.param(ANN, INBOX, MATCHES, NOBODY, OUT, id="from a Dataverse user"),
         pytest.param(HELP, INBOX, MATCHES, NOBODY, OUT, id="from a queue"),
         pytest.param(CARL, INBOX, MATCHES, ORGANISATION, IN, id="from a contact"),
@@ -44,18 +45,18 @@ def test_the_sender_is_who_the_mail_says() -> None:
 
 def test_in_the_sent_folder_a_stranger_s_address_is_the_mailbox_s_user() -> None:
     sender = sender_of(message(from_=[("Ann", "newsletter@agency.com")]), SENT, MATCHES, ORGANISATION)
-    assert sender == Sender("newsletter@agency.com", "Ann", MATCHES[ANN], is_ours=True)
+    assert sender == Sender("newsletter@agency.com", "Ann", MATCHES[ANN], is_ours=True, own_address=ANN)
 
 
 def test_in_the_sent_folder_another_user_of_ours_stays_the_sender() -> None:
     """A delegate's copy: the mail was sent for the other one, and the recipient's copy says so too."""
     sender = sender_of(message(from_=HELP), SENT, MATCHES, ORGANISATION)
-    assert sender == Sender(HELP, None, MATCHES[HELP], is_ours=True)
+    assert sender == Sender(HELP, None, MATCHES[HELP], is_ours=True, own_address=HELP)
 
 
 def test_in_the_sent_folder_no_from_means_the_mailbox() -> None:
     sender = sender_of(message(from_=None), SENT, MATCHES, ORGANISATION)
-    assert sender == Sender(ANN, None, MATCHES[ANN], is_ours=True)
+    assert sender == Sender(ANN, None, MATCHES[ANN], is_ours=True, own_address=ANN)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +76,16 @@ def test_an_inactive_user_s_mail_is_still_outgoing() -> None:
     matches = {STRANGER: Match("systemuser", "1", None, active=False)}
     assert direction_of(message(from_=STRANGER), INBOX, matches, NOBODY) is OUT
     assert normalise(STRANGER) in matches
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        pytest.param({"inbox", "sales"}, {"sales", "support"}, True, id="one of its labels"),
+        pytest.param({"inbox"}, {"sales"}, False, id="another"),
+        pytest.param(set(), {"sales"}, False, id="no folder"),
+        pytest.param({"inbox"}, set(), False, id="no name asked for"),
+    ],
+)
+def test_a_copy_lies_in_a_folder_by_its_name(names: set[str], wanted: set[str], expected: bool) -> None:
+    assert Copy(ANN, frozenset(), frozenset(names)).is_named(frozenset(wanted)) is expected

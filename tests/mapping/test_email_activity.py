@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from mapping.attachments import Limits, Why
 from mapping.direction import Copy
-from mapping.email_activity import EmailActivity
-from mapping.identity import identity_of
-from mapping.mapper import map_message
+from mapping.mapper import NO_SUBJECT
 from mapping.message import Message
+from mapping.notes import CUT, ENCRYPTED, SNIPPET, note
+from mapping.owner import Owner
 from mapping.records import Record
-from mapping.regarding import Parent, ParentParty
+from mapping.regarding import Found, Parent, ParentParty
 from tests.mapping.mail import (
+    ALIAS,
     ANN,
     ANN_ID,
     BEN,
@@ -20,31 +23,20 @@ from tests.mapping.mail import (
     CARL_ID,
     DORA,
     DORA_ID,
+    HELP,
+    HELP_ID,
     INBOX,
-    MATCHES,
-    ORGANISATION,
     SENT,
     STRANGER,
+    email,
     message,
+    policy,
 )
 
 PARENT_ID = "0aa00000-0000-4000-8000-000000000001"
 DEAL = Record("opportunity", "0bb00000-0000-4000-8000-000000000001")
 PARENT = Parent(PARENT_ID, DEAL, (ParentParty(CARL, "contact", CARL_ID),))
-
-
-def email(
-    mail: Message, copy: Copy = INBOX, *, parent: Parent | None = None, nylas_id_column: str | None = None
-) -> EmailActivity:
-    return map_message(
-        mail,
-        identity=identity_of(mail, copy.mailbox),
-        copy=copy,
-        organisation=ORGANISATION,
-        matches=MATCHES,
-        parent=parent,
-        nylas_id_column=nylas_id_column,
-    )
+ANSWERED = Found(parent=PARENT)
 
 
 REPLY = message(
@@ -60,7 +52,7 @@ REPLY = message(
 
 
 def test_a_reply_from_a_known_contact_whole() -> None:
-    assert email(REPLY, parent=PARENT, nylas_id_column="new_nylasid").row() == {
+    assert email(REPLY, found=ANSWERED, nylas_id_column="new_nylasid").row() == {
         "activityid": "fcdb5af4-0a88-5633-ac29-140ef1a88335",
         "subject": "Re: Quote",
         "description": "<p>Yes</p>",
@@ -91,6 +83,7 @@ def test_a_reply_from_a_known_contact_whole() -> None:
         "parentactivityid@odata.bind": f"/emails({PARENT_ID})",
         "CorrelatedActivityId_Email@odata.bind": f"/emails({PARENT_ID})",
         "regardingobjectid_opportunity_email@odata.bind": f"/opportunities({DEAL.id})",
+        "ownerid@odata.bind": f"/systemusers({ANN_ID})",
         "new_nylasid": "n1",
     }
 
@@ -102,6 +95,7 @@ def test_a_message_of_nothing_is_still_an_email() -> None:
         "description": "",
         "directioncode": False,
         "email_activity_parties": [],
+        "ownerid@odata.bind": f"/systemusers({ANN_ID})",
     }
 
 
@@ -121,7 +115,7 @@ def test_completion_follows_the_direction(mail: Message, copy: Copy, outgoing: b
 
 def test_no_state_and_nothing_read_only_is_created() -> None:
     forbidden = {"statecode", "statuscode", "senton", "inreplyto", "conversationindex", "attachmentcount"}
-    assert forbidden.isdisjoint(email(REPLY, parent=PARENT).row())
+    assert forbidden.isdisjoint(email(REPLY, found=ANSWERED).row())
 
 
 def test_a_foreign_address_in_the_sent_folder_stays_beside_the_user() -> None:
@@ -216,6 +210,155 @@ def test_a_truncated_body_is_noted(body: str, expected: int | None) -> None:
     assert email(message(body=body)).row().get("notifications") == expected
 
 
+PDF = {"id": "f1", "filename": "offer.pdf", "content_type": "application/pdf", "size": 1_000}
+LOGO = {"id": "f2", "filename": "logo.png", "content_type": "image/png", "size": 500, "content_id": "<logo@x>"}
+WITH_FILES = message(from_=CARL, to=[ANN], body='<p>See</p><img src="cid:logo@x">', attachments=[PDF, LOGO])
+NOT_THERE = "Files of this email that are not here: offer.pdf, 1 kB (no longer in the mailbox)."
+
+
+def test_files_become_rows_of_their_own() -> None:
+    mail = email(WITH_FILES)
+    offer, logo = (mail.attachment(file) for file in mail.files.carried)
+    assert offer == {
+        "activitymimeattachmentid": str(mail.files.carried[0].id_in(mail.activityid)),
+        "objectid_email@odata.bind": f"/emails({mail.activityid})",
+        "objecttypecode": "email",
+        "subject": "offer.pdf",
+        "filename": "offer.pdf",
+        "mimetype": "application/pdf",
+    }
+    assert logo["attachmentcontentid"] == "logo@x"
+    assert mail.row()["description"] == '<p>See</p><img src="cid:logo@x">'
+    assert "notifications" not in mail.row()
+
+
+def test_a_file_that_can_not_be_had_is_named_in_the_body_and_in_notifications() -> None:
+    mail = email(WITH_FILES)
+    offer, logo = mail.files.carried
+    without = mail.without({offer: Why.NOT_THERE})
+    assert without.files.carried == (logo,)
+    assert without.content() == {
+        "description": f'<p>See</p><img src="cid:logo@x">{note(NOT_THERE)}',
+        "notifications": 1,
+    }
+    assert without.row() == mail.row() | without.content()
+
+
+def test_a_picture_that_can_not_be_had_leaves_a_note_in_its_place() -> None:
+    mail = email(WITH_FILES)
+    without = mail.without({mail.files.carried[1]: Why.UNREADABLE})
+    assert str(without.row()["description"]).startswith("<p>See</p><span>[Picture that is not here: logo]</span><p>")
+
+
+def test_that_the_text_was_cut_is_told_before_that_files_are_missing() -> None:
+    mail = email(message(body="x" * 1_000_001, attachments=[PDF]), limits=Limits(largest=4))
+    row = mail.row()
+    assert row["notifications"] == 2
+    assert note(CUT) + "<p>[Files of this email that are not here: offer.pdf" in str(row["description"])
+
+
+def test_without_nothing_is_the_same() -> None:
+    mail = email(WITH_FILES)
+    assert mail.without({}) is mail
+
+
+@pytest.mark.parametrize(
+    ("mail", "expected"),
+    [
+        pytest.param(
+            message(attachments=[{"id": "1", "content_type": "application/pkcs7-mime; name=smime.p7m"}]),
+            note(ENCRYPTED),
+            id="encrypted mail",
+        ),
+        pytest.param(
+            message(snippet="Dear Ann, I"), f"<div>Dear Ann, I</div>{note(SNIPPET)}", id="a text that is lost"
+        ),
+    ],
+)
+def test_mail_whose_text_can_not_be_read_says_why(mail: Message, expected: str) -> None:
+    assert email(mail).row()["description"] == expected
+
+
+SECRET = message(
+    from_=CARL,
+    to=[ANN],
+    subject="Salaries",
+    body='<p>Ida earns 1</p><img src="cid:ida.png" alt="Ida">',
+    snippet="Ida earns 1",
+    attachments=[PDF, {"id": "f2", "filename": "ida.png"}, {"id": "f3", "content_type": "application/pkcs7-mime"}],
+    headers={"Message-ID": "<s@x>"},
+)
+
+
+@pytest.mark.parametrize(
+    ("level", "subject"),
+    [pytest.param("subject", "Salaries", id="subject"), pytest.param("metadata", NO_SUBJECT, id="metadata")],
+)
+def test_no_more_is_kept_than_the_policy_allows(level: str, subject: str) -> None:
+    kept = email(SECRET, policy=policy(f"content = '{level}'"))
+    assert kept.row() == email(SECRET).row() | {"subject": subject, "description": ""}
+    assert kept.files.carried == kept.files.withheld == ()
+
+
+@pytest.mark.parametrize("place", ["from_", "to", "cc"])
+def test_what_a_mailbox_does_not_want_kept_is_kept_of_no_copy(place: str) -> None:
+    """Whichever mailbox brings it first, the row is the same."""
+    ours = policy(f"[mailboxes.'{BEN}']\ncontent = 'metadata'")
+    mail = message(**({"from_": CARL, "to": [ANN], "subject": "Salaries", "body": "Ida earns 1"} | {place: [BEN]}))
+    for copy in (INBOX, SENT, Copy(BEN, frozenset())):
+        row = email(mail, copy, policy=ours).row()
+        assert (row["subject"], row["description"]) == (NO_SUBJECT, "")
+
+
+@pytest.mark.parametrize(
+    "written", [pytest.param(ALIAS, id="an alias"), pytest.param("ann+offers@contoso.com", id="an address with a tag")]
+)
+def test_a_mailbox_is_meant_by_every_address_it_has(written: str) -> None:
+    ours = policy(f"[mailboxes.'{ANN}']\ncontent = 'metadata'")
+    for mail in (message(from_=written, to=[CARL], subject="Salaries"), message(from_=CARL, to=[written, BEN])):
+        assert email(mail, Copy(BEN, frozenset()), policy=ours).row()["subject"] == NO_SUBJECT
+
+
+def test_where_files_are_not_tracked_they_are_named() -> None:
+    mail = email(WITH_FILES, policy=policy("files.carry = false"))
+    assert mail.files.carried == ()
+    description = str(mail.row()["description"])
+    assert "offer.pdf, 1 kB (files are not tracked); logo.png, 1 kB (files are not tracked)" in description
+
+
+TO_HELP = message(from_=CARL, to=[HELP], headers={"Message-ID": "<q1@fabrikam.com>"})
+
+
+def test_mail_to_a_queue_is_an_item_of_it_whichever_attempt_makes_it() -> None:
+    mail = email(TO_HELP)
+    item = mail.queue_item()
+    assert item == {
+        "queueitemid": "fd16e751-53df-54ee-bc83-3f1188869358",
+        "queueid@odata.bind": f"/queues({HELP_ID})",
+        "objectid_email@odata.bind": f"/emails({mail.activityid})",
+    }
+    assert email(TO_HELP, Copy(BEN, frozenset())).queue_item() == item
+
+
+def test_the_owner_of_a_queue_is_bound_once_it_is_known() -> None:
+    mail = email(TO_HELP)
+    assert mail.owner == Owner(None, "queue", queue=Record("queue", HELP_ID))
+    assert "ownerid@odata.bind" not in mail.row()
+    team = replace(mail, owner=Owner(Record("team", "1"), "queue")).row()
+    assert team["ownerid@odata.bind"] == "/teams(1)"
+
+
+def test_other_mail_is_no_item_of_a_queue() -> None:
+    assert email(REPLY).queue_item() is None
+
+
+def test_a_mail_of_the_same_conversation_is_no_parent() -> None:
+    """Two answers to a mail nobody ever brought: they are of one conversation, and neither answers the other."""
+    row = email(REPLY, found=Found(sibling=PARENT)).row()
+    assert row["CorrelatedActivityId_Email@odata.bind"] == f"/emails({PARENT_ID})"
+    assert "parentactivityid@odata.bind" not in row
+
+
 @pytest.mark.parametrize(
     ("record", "bind", "value"),
     [
@@ -230,7 +373,7 @@ def test_a_truncated_body_is_noted(body: str, expected: int | None) -> None:
 )
 def test_the_parent_s_regarding_is_bound_whatever_its_table(record: Record, bind: str, value: str) -> None:
     parent = Parent(PARENT_ID, record, PARENT.parties)
-    assert email(REPLY, parent=parent).row()[bind] == value
+    assert email(REPLY, found=Found(parent=parent)).row()[bind] == value
 
 
 def test_the_nylas_id_replaces_no_column_of_the_email() -> None:
@@ -253,5 +396,5 @@ def test_a_long_message_id_stays_empty_and_still_tells_the_mail() -> None:
 )
 def test_every_copy_of_a_mail_is_the_same_row(mail: Message) -> None:
     copies = [INBOX, SENT if mail is not REPLY else INBOX, Copy(BEN, frozenset()), Copy(BEN, frozenset({"\\Archive"}))]
-    rows = [email(mail, copy, parent=PARENT) for copy in copies]
+    rows = [email(mail, copy, found=ANSWERED) for copy in copies]
     assert all(row == rows[0] for row in rows)

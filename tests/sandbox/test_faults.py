@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -12,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, Fault, Faults, Hold
-from sandbox.servers import Server
+from sandbox.faults import Act, Answer, Delay, DropAfter, DropBefore, DropMidway, Fault, Faults, Hold, HoldMidway
+from sandbox.servers import Certificate, Server
 
 
 class Echo:
@@ -124,6 +125,31 @@ def test_a_dropped_connection_tells_nothing_of_what_was_done(
             session.post(server.url, data=b"x", timeout=5)
         assert echo.worked == worked
         assert session.post(server.url, data=b"x", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "over TLS"])
+@pytest.mark.parametrize("after", [0, 1, 70_000, 299_999])
+def test_an_answer_may_end_in_its_middle(faults: Faults, echo: Echo, tmp_path: Path, tls: bool, after: int) -> None:
+    faults.add(Fault(DropMidway(after), times=1))
+    certificate = Certificate()
+    trusted = str(certificate.bundle(tmp_path / "bundle.pem"))
+    with Server(faults, certificate=certificate if tls else None) as server, requests.Session() as session:
+        answer = session.post(server.url, data=b"x" * 300_000, timeout=5, stream=True, verify=trusted)
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, "300000")
+        assert len(answer.raw.read(after)) == after
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            answer.content  # noqa: B018 - reads the rest
+        assert echo.worked == ["POST"]
+        assert len(session.post(server.url, data=b"x" * 300_000, timeout=5, verify=trusted).content) == 300_000
+
+
+def test_an_answer_may_fall_silent_in_its_middle(server: Server, faults: Faults, echo: Echo) -> None:
+    faults.add(Fault(HoldMidway(5), times=1))
+    answer = requests.post(server.url, data=b"0123456789", timeout=0.1, stream=True)
+    assert answer.raw.read(5) == b"01234"
+    with pytest.raises(requests.ConnectionError, match="timed out"):
+        answer.content  # noqa: B018 - reads the rest
+    assert requests.post(server.url, data=b"0123456789", timeout=5).content == b"0123456789"
 
 
 def test_a_held_request_ends_with_the_clients_patience(server: Server, faults: Faults, echo: Echo) -> None:

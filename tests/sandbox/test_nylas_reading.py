@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from email import message_from_bytes
@@ -15,84 +13,11 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from sandbox.mail import File, Mail, Person
+from sandbox.mail import File
+from sandbox.mailboxes import PROVIDERS
 from sandbox.nylas import NylasStandIn
 from sandbox.servers import Server
-
-KEY = "nyk_v0_sandbox"
-NOON = 1_790_078_400  # 2026-09-22 12:00:00 UTC
-DAY = 86_400
-
-ANN = Person("Ann", "Ann@customer.example")
-BEN = Person(None, "ben@customer.example")
-IDA = Person("Ida", "ida@fjordlight.example")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOON)
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Client:
-    """A plain HTTP client of the stand-in."""
-
-    def __init__(self, url: str, session: requests.Session) -> None:
-        self.url = url
-        self.session = session
-        self.key = KEY
-
-    def get(self, path: str, **params: object) -> requests.Response:
-        params = {name.rstrip("_"): value for name, value in params.items()}
-        headers = {"Authorization": f"Bearer {self.key}"}
-        return self.session.get(self.url + path, params=params, headers=headers, timeout=5)
-
-    def data(self, path: str, **params: object) -> Any:
-        answer = self.get(path, **params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["data"]
-
-    def refused(self, path: str, **params: object) -> tuple[int, str]:
-        answer = self.get(path, **params)
-        error = answer.json()["error"]
-        assert answer.json()["request_id"]
-        assert error["message"]
-        return answer.status_code, error["type"]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def nylas(clock: Clock) -> Iterator[NylasStandIn]:
-    with NylasStandIn(KEY, clock=clock) as nylas:
-        yield nylas
-
-
-@pytest.fixture
-def server(nylas: NylasStandIn) -> Iterator[Server]:
-    with Server(nylas.app) as server:
-        yield server
-
-
-@pytest.fixture
-def api(server: Server) -> Iterator[Client]:
-    with requests.Session() as session:
-        yield Client(server.url, session)
-
-
-def mail(number: int = 0, **fields: Any) -> Mail:
-    given = {"subject": f"Mail {number}", "sender": ANN, "to": (IDA,), "date": NOON + number}
-    return Mail(**{**given, "message_id": f"<{number}@customer.example>", "body": "<p>Hello</p>", **fields})
-
-
-def fill(nylas: NylasStandIn, grant: str, count: int) -> list[str]:
-    return [nylas.deliver(grant, mail(number), notify=False) for number in range(count)]
-
+from tests.sandbox.nylas_client import ANN, BEN, DAY, IDA, KEY, NOON, Client, Clock, fill, mail
 
 # keys and paths
 
@@ -272,6 +197,51 @@ def test_folders_are_paged(nylas: NylasStandIn, api: Client) -> None:
     assert api.refused(path, page_token="made up")[0] == 400
 
 
+@pytest.mark.parametrize("provider", ["microsoft", "ews"])
+def test_a_folder_of_exchange_names_the_one_it_lies_in(nylas: NylasStandIn, api: Client, provider: str) -> None:
+    grant = nylas.connect("ida@fjordlight.example", provider)
+    customers = nylas.make_folder(grant, "Customers")
+    roofs = nylas.make_folder(grant, "Roofs", parent="Customers")
+    flat = nylas.make_folder(grant, "Flat", parent=roofs)
+    other = nylas.make_folder(grant, "Roofs", parent="inbox")
+    inbox = nylas.folder_id(grant, "inbox")
+    shown = {folder["id"]: folder for folder in api.data(f"/v3/grants/{grant}/folders")}
+    told = {at: (shown[at]["name"], shown[at].get("parent_id", "absent"), shown[at]["child_count"]) for at in shown}
+    assert told[customers] == ("Customers", "absent", 1)
+    assert told[roofs] == ("Roofs", customers, 1)
+    assert told[flat] == ("Flat", roofs, 0)
+    assert told[other] == ("Roofs", inbox, 0)
+    assert told[inbox][1:] == ("absent", 1)
+    assert nylas.folder_id(grant, "Customers/Roofs") == roofs
+    assert nylas.folder_id(grant, "Customers/Roofs/Flat") == flat
+
+
+@pytest.mark.parametrize("provider", ["google", "imap", "icloud", "yahoo"])
+def test_elsewhere_a_folder_within_another_has_both_names(nylas: NylasStandIn, api: Client, provider: str) -> None:
+    grant = nylas.connect("ida@fjordlight.example", provider)
+    nylas.make_folder(grant, "Customers")
+    roofs = nylas.make_folder(grant, "Roofs", parent="Customers")
+    shown = api.data(f"/v3/grants/{grant}/folders/{roofs}")
+    assert (shown["name"], "parent_id" in shown) == ("Customers/Roofs", False)
+    assert shown.get("system_folder", False) is False
+    assert nylas.folder_id(grant, "Customers/Roofs") == roofs
+    with pytest.raises(LookupError):
+        nylas.make_folder(grant, "Walls", parent="Suppliers")
+
+
+@pytest.mark.parametrize("provider", ["microsoft", "ews", "imap", "icloud", "yahoo"])
+def test_mail_moves_into_a_folder_of_the_users_own(nylas: NylasStandIn, api: Client, provider: str) -> None:
+    grant = nylas.connect("ida@fjordlight.example", provider)
+    nylas.make_folder(grant, "Customers")
+    roofs = nylas.make_folder(grant, "Roofs", parent="Customers")
+    message = nylas.deliver(grant, mail())
+    nylas.move(grant, message, "Customers/Roofs")
+    [shown] = api.data(f"/v3/grants/{grant}/messages", **{"in": roofs})
+    assert (shown["id"], shown["folders"]) == (message, [roofs])
+    with pytest.raises(ValueError, match="no labels"):
+        nylas.label(grant, message, "Customers/Roofs")
+
+
 # one message
 
 
@@ -332,7 +302,7 @@ def test_a_message_is_shown_whole_and_without_headers(nylas: NylasStandIn, api: 
         pytest.param({"message_id": None}, [], id="none: an empty list"),
     ],
 )
-@pytest.mark.parametrize("provider", ["google", "microsoft", "ews", "imap"])
+@pytest.mark.parametrize("provider", PROVIDERS)
 def test_basic_headers_are_a_list_even_when_empty(
     nylas: NylasStandIn, api: Client, provider: str, given: dict[str, Any], told: list[str]
 ) -> None:
@@ -346,7 +316,8 @@ def test_basic_headers_are_a_list_even_when_empty(
 
 
 @pytest.mark.parametrize(
-    ("provider", "all_of_them"), [("google", True), ("microsoft", True), ("ews", False), ("imap", False)]
+    ("provider", "all_of_them"),
+    [("google", True), ("microsoft", True), ("ews", False), ("imap", False), ("icloud", False), ("yahoo", False)],
 )
 def test_all_headers_are_there_only_where_the_provider_gives_them(
     nylas: NylasStandIn, api: Client, provider: str, all_of_them: bool
@@ -367,12 +338,41 @@ def test_other_fields_are_refused(nylas: NylasStandIn, api: Client, fields: str)
     assert api.refused(f"/v3/grants/{grant}/messages/{message}", fields=fields)[0] == 400
 
 
-def test_raw_mime_is_the_mail_itself(nylas: NylasStandIn, api: Client) -> None:
-    grant = nylas.connect("ida@fjordlight.example", "google")
+@pytest.mark.parametrize("fields", ["include_basic_headers", "include_headers"])
+@pytest.mark.parametrize(
+    ("provider", "switched", "headers"),
+    [("microsoft", True, False), ("microsoft", False, True), ("google", True, True), ("ews", True, True)],
+)
+def test_what_was_sent_may_come_without_headers_on_microsoft(
+    nylas: NylasStandIn, api: Client, provider: str, switched: bool, headers: bool, fields: str
+) -> None:
+    nylas.behaviour.sent_without_headers = switched
+    grant = nylas.connect("ida@fjordlight.example", provider)
+    sent, received = (nylas.deliver(grant, mail(1), folder) for folder in ("sent", "inbox"))
+    path = f"/v3/grants/{grant}/messages"
+    for _ in range(2):
+        assert bool(api.data(f"{path}/{quote(sent)}", fields=fields)["headers"]) == headers
+        nylas.move(grant, sent, "archive")  # they do not come with a move
+    assert api.data(f"{path}/{quote(received)}", fields=fields)["headers"]
+    assert "Message-ID: <1@customer.example>" in api.raw(f"{path}/{quote(sent)}").decode()
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_read_may_lack_the_headers_altogether(nylas: NylasStandIn, api: Client, provider: str) -> None:
+    grant = nylas.connect("ida@fjordlight.example", provider)
+    message = nylas.deliver(grant, mail(), overrides={"headers": ...})
+    path = f"/v3/grants/{grant}/messages/{quote(message)}"
+    assert "headers" not in api.data(path, fields="include_basic_headers")
+    assert "headers" not in api.data(path, fields="include_headers")
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_raw_mime_is_the_mail_itself(nylas: NylasStandIn, api: Client, provider: str) -> None:
+    grant = nylas.connect("ida@fjordlight.example", provider)
     message = nylas.deliver(grant, mail(3, subject="Grüße / ご挨拶", files=(File("a.txt", "text/plain", b"abc"),)))
-    shown = api.data(f"/v3/grants/{grant}/messages/{message}", fields="raw_mime")
+    shown = api.data(f"/v3/grants/{grant}/messages/{quote(message)}", fields="raw_mime")
     assert shown.keys() == {"grant_id", "object", "id", "raw_mime"}
-    parsed = message_from_bytes(base64.urlsafe_b64decode(shown["raw_mime"]))
+    parsed = message_from_bytes(Client.raw_mime(shown))
     assert parsed["Message-ID"] == "<3@customer.example>"
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/mixed", "text/html", "text/plain"]
 
@@ -615,6 +615,53 @@ def test_mail_moves_and_is_read_under_the_same_id(nylas: NylasStandIn, api: Clie
     assert api.data(path) == []
 
 
+def test_a_message_of_googles_has_several_labels(nylas: NylasStandIn, api: Client) -> None:
+    grant = nylas.connect("ida@fjordlight.example", "google")
+    customers, roofs = (nylas.make_folder(grant, name) for name in ("Customers", "Customers/Roofs"))
+    message = nylas.deliver(grant, mail(), labels=("Customers",))
+    path = f"/v3/grants/{grant}/messages"
+
+    def labels() -> list[str]:
+        shown: list[str] = api.data(f"{path}/{message}")["folders"]
+        return shown
+
+    assert labels() == ["UNREAD", "CATEGORY_PERSONAL", "INBOX", customers]
+    nylas.label(grant, message, "Customers/Roofs")
+    nylas.label(grant, message, "Customers/Roofs")
+    assert labels() == ["UNREAD", "CATEGORY_PERSONAL", "INBOX", customers, roofs]
+    assert [api.data(path, **{"in": label})[0]["id"] for label in (customers, roofs, "INBOX")] == [message] * 3
+    nylas.label(grant, message, "Customers", on=False)
+    nylas.move(grant, message, "trash")
+    assert labels() == ["UNREAD", "TRASH", roofs]
+    with pytest.raises(LookupError):
+        nylas.label(grant, message, "Suppliers")
+
+
+def test_the_labels_unread_and_starred_say_so(nylas: NylasStandIn, api: Client) -> None:
+    grant = nylas.connect("ida@fjordlight.example", "google")
+    message = nylas.deliver(grant, mail())
+    path = f"/v3/grants/{grant}/messages"
+    nylas.label(grant, message, "UNREAD", on=False)
+    nylas.label(grant, message, "STARRED")
+    nylas.move(grant, message, "archive")
+    [shown] = api.data(path, starred="true", unread="false")
+    assert (shown["unread"], shown["starred"], shown["folders"]) == (False, True, ["CATEGORY_PERSONAL", "STARRED"])
+    nylas.label(grant, message, "STARRED", on=False)
+    assert api.data(path, starred="true") == []
+
+
+def test_a_label_is_told_as_an_update(nylas: NylasStandIn) -> None:
+    grant = nylas.connect("ida@fjordlight.example", "google")
+    customers = nylas.make_folder(grant, "Customers")
+    message = nylas.deliver(grant, mail())
+    nylas.label(grant, message, "Customers")
+    nylas.label(grant, message, "Customers", on=False)
+    nylas.label(grant, message, "IMPORTANT", notify=False)
+    told = [nylas.webhooks.notification(one) for one in nylas.notifications_of(message)]
+    assert [one.type for one in told] == ["message.created", "message.updated", "message.updated"]
+    assert [customers in one.data["object"]["folders"] for one in told] == [False, True, False]
+
+
 # attachments
 
 
@@ -630,7 +677,7 @@ def test_attachments_are_described_and_their_bytes_are_real(nylas: NylasStandIn,
     shown = api.data(f"{path}/messages/{quote(message, safe='')}")["attachments"]
     microsoft = provider in ("microsoft", "ews")
     assert [one["is_inline"] for one in shown] == [True, False]
-    assert [one["content_id"] for one in shown] == ["<roof@x>", ""]
+    assert [one["content_id"] for one in shown] == ["roof@x" if microsoft else "<roof@x>", ""]
     assert [one["size"] >= len(file.content) for one, file in zip(shown, files, strict=True)] == [True, True]
     assert (shown[0]["size"] > 1280) == microsoft
     assert ("content_disposition" in shown[0]) != microsoft
@@ -715,12 +762,16 @@ def test_calls_are_counted_by_what_they_ask_for(nylas: NylasStandIn, api: Client
     for _ in range(2):
         api.get(f"/v3/grants/{grant}/messages")
         api.get(f"/v3/grants/{grant}/messages/{message}")
+    api.get(f"/v3/grants/{grant}/messages/{message}", fields="raw_mime")
+    api.get(f"/v3/grants/{grant}/attachments/x/download", message_id=message)
     assert nylas.calls == {
         "GET grants": 1,
         "GET grants/id": 1,
         "GET folders": 1,
         "GET messages": 2,
         "GET messages/id": 2,
+        "GET messages/id raw_mime": 1,
+        "GET attachments/id/download": 1,
     }
 
 

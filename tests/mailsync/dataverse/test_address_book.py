@@ -19,7 +19,9 @@ from mailsync.dataverse.address_book import (
 from mailsync.errors import ConfigurationError, MessageError, ThrottledError, TransientError
 from mailsync.transport import Answer
 from mapping.addresses import normalise
-from mapping.matches import Match
+from mapping.matches import Choice, Match
+from mapping.policy import PEOPLE_TABLES, People
+from mapping.records import Record
 from sandbox.dataverse import Protection
 from sandbox.faults import Answer as Say
 from sandbox.faults import Fault
@@ -47,10 +49,16 @@ def book(clock: Clock) -> AddressBook:
     return AddressBook(clock=clock)
 
 
-def owners(book: AddressBook, dataverse: DataverseServed, *addresses: str) -> dict[str, Match]:
-    """Whose these addresses are, by one batch."""
+def choices(book: AddressBook, dataverse: DataverseServed, *addresses: str) -> dict[str, Choice]:
+    """Whose these addresses are taken to be, by one batch."""
     question = book.question(addresses)
     return book.learn(question, [answer for (answer,) in dataverse.api.batch(question.requests)])
+
+
+def owners(book: AddressBook, dataverse: DataverseServed, *addresses: str) -> dict[str, Match]:
+    """Whose these addresses are, where they are somebody's."""
+    found = choices(book, dataverse, *addresses)
+    return {address: choice.match for address, choice in found.items() if choice.match is not None}
 
 
 def add(dataverse: DataverseServed, table: str, address: str, **columns: object) -> str:
@@ -120,7 +128,124 @@ def test_an_address_nobody_owns_is_absent(book: AddressBook, dataverse: Datavers
     assert owners(book, dataverse, CARL) == {}
 
 
+@pytest.mark.parametrize(
+    "precedence",
+    [
+        pytest.param(PEOPLE_TABLES[::-1], id="turned round"),
+        pytest.param(("account", "contact"), id="an account before a contact, and nobody else"),
+        pytest.param(("lead",), id="leads alone"),
+    ],
+)
+def test_the_policys_precedence_says_which_table_counts_and_which_is_asked(
+    dataverse: DataverseServed, precedence: tuple[str, ...]
+) -> None:
+    rows = {table: add(dataverse, table, CARL) for table in COLUMN}
+    book = AddressBook(People(precedence=precedence))
+    assert owners(book, dataverse, CARL)[CARL].id == rows[precedence[0]]
+    assert {one.table for one in book.question([CARL]).sources} == set(precedence)
+    assert len(dataverse.stand_in.log[-1].operations) == len(precedence)
+
+
+def test_a_row_of_a_table_left_out_is_nobody(dataverse: DataverseServed) -> None:
+    add(dataverse, "lead", CARL)
+    book = AddressBook(People(precedence=("systemuser", "contact")))
+    assert choices(book, dataverse, CARL) == {}
+
+
+# several that are as good
+
+
+def test_of_several_rows_the_first_counts_and_its_rivals_are_told(
+    book: AddressBook, dataverse: DataverseServed
+) -> None:
+    """By the column that holds the address, then by id; the table's precedence has decided before."""
+    second = dataverse.stand_in.add("contact", emailaddress2=CARL)
+    first = sorted(dataverse.contact(CARL) for _ in range(2))
+    add(dataverse, "account", CARL)
+    add(dataverse, "contact", CARL, **INACTIVE["contact"])
+    choice = choices(book, dataverse, CARL)[CARL]
+    assert choice.match is not None
+    assert choice.match.id == first[0]
+    assert choice.rivals == tuple(Record("contact", one) for one in (*first, second))
+
+
+def test_one_row_that_carries_an_address_twice_has_no_rival(book: AddressBook, dataverse: DataverseServed) -> None:
+    row = dataverse.stand_in.add("contact", emailaddress1=CARL, emailaddress3=CARL.upper())
+    assert choices(book, dataverse, CARL) == {CARL: Choice(Match("contact", row, None, active=True))}
+
+
+def test_or_nobody_counts_where_the_policy_says_so(dataverse: DataverseServed, clock: Clock) -> None:
+    book = AddressBook(People(tie="unresolved"), clock=clock)
+    rows = sorted(dataverse.contact(CARL) for _ in range(2))
+    only = dataverse.contact("dora@fabrikam.example")
+    found = choices(book, dataverse, CARL, "dora@fabrikam.example")
+    assert found[CARL] == Choice(None, tuple(Record("contact", row) for row in rows))
+    assert found["dora@fabrikam.example"].match is not None
+    assert found["dora@fabrikam.example"].match.id == only
+    clock.now += LIFE - 1
+    assert heard(book, CARL) == ({CARL}, set(), set()), "remembered as an owner is, and not as nobody"
+
+
+def test_a_tie_ends_where_one_of_the_rows_is_closed(dataverse: DataverseServed, clock: Clock) -> None:
+    book = AddressBook(People(tie="unresolved"), clock=clock)
+    kept, closed = (dataverse.contact(CARL) for _ in range(2))
+    assert owners(book, dataverse, CARL) == {}
+    dataverse.stand_in.update("contact", closed, statecode=1)
+    assert owners(book, dataverse, CARL)[CARL].id == kept
+
+
 # how it is spelled
+
+
+TAGGED = "carl+news@fabrikam.example"
+
+
+def test_an_address_with_a_tag_is_its_owners(book: AddressBook, dataverse: DataverseServed) -> None:
+    row = dataverse.contact(CARL)
+    dataverse.stand_in.clear_log()
+    found = owners(book, dataverse, TAGGED)
+    assert {address: match.id for address, match in found.items()} == {TAGGED: row}
+    assert len(dataverse.stand_in.log) == 1
+
+
+@pytest.mark.parametrize("whole", ["contact", "lead"])
+def test_whoever_has_the_whole_address_comes_first(book: AddressBook, dataverse: DataverseServed, whole: str) -> None:
+    """Whatever its table: a tag can be a person of its own."""
+    dataverse.contact(CARL)
+    row = add(dataverse, whole, "Carl+News@fabrikam.example")
+    assert owners(book, dataverse, TAGGED)[TAGGED].id == row
+
+
+def test_an_address_without_a_tag_is_not_that_of_one_with_a_tag(book: AddressBook, dataverse: DataverseServed) -> None:
+    add(dataverse, "contact", TAGGED)
+    assert owners(book, dataverse, CARL, "carl+other@fabrikam.example") == {}
+
+
+def test_addresses_with_and_without_their_tag_are_one_batch(book: AddressBook, dataverse: DataverseServed) -> None:
+    plain, tagged = dataverse.contact(CARL), dataverse.contact(TAGGED)
+    others = [f"carl+{number}@fabrikam.example" for number in range(3)]
+    dataverse.stand_in.clear_log()
+    found = owners(book, dataverse, CARL, TAGGED, *others)
+    assert {address: match.id for address, match in found.items()} == {
+        CARL: plain,
+        TAGGED: tagged,
+        **dict.fromkeys(others, plain),
+    }
+    assert len(dataverse.stand_in.log) == 1
+
+
+def test_a_tag_and_an_internationalised_domain_go_together(book: AddressBook, dataverse: DataverseServed) -> None:
+    row = add(dataverse, "account", "info@münchen.example")
+    asked = normalise("Info+Angebot@München.example")
+    assert asked == "info+angebot@xn--mnchen-3ya.example"
+    assert owners(book, dataverse, asked)[asked].id == row
+
+
+@pytest.mark.parametrize("address", ["+news@fabrikam.example", "+@fabrikam.example"])
+def test_a_tag_of_nobody_is_asked_for_as_it_is(book: AddressBook, dataverse: DataverseServed, address: str) -> None:
+    row = add(dataverse, "contact", address)
+    add(dataverse, "contact", "@fabrikam.example")
+    assert owners(book, dataverse, address)[address].id == row
 
 
 def test_the_address_in_dataverse_may_be_typed_in_another_case(book: AddressBook, dataverse: DataverseServed) -> None:
@@ -197,6 +322,7 @@ LONG_IDN = normalise("x@" + "日本語" * 6 + "." + "国" * 18 + ".example")[2:]
         pytest.param("日" * 70 + "{}@fabrikam.example", id="letters of nine characters when encoded"),
         pytest.param("{}@" + LONG_IDN, id="an internationalised domain, asked for in two spellings"),
         pytest.param("日" * 20 + "{}@" + LONG_IDN, id="both"),
+        pytest.param("日" * 20 + "+{}@" + LONG_IDN, id="and a tag, asked for in four"),
     ],
 )
 def test_no_request_line_outgrows_a_batch(book: AddressBook, shape: str) -> None:

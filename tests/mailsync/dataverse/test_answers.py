@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from mailsync.dataverse.answers import Complaint, complaint_of, evidence_of, failure_of
+from mailsync.dataverse.answers import (
+    FILE_AT_FAULT,
+    OWNER_AT_FAULT,
+    Complaint,
+    complaint_of,
+    evidence_of,
+    failure_of,
+    is_done,
+)
 from mailsync.errors import ConfigurationError, MailSyncError, MessageError, Scope, ThrottledError, TransientError
 from mailsync.transport import Answer
 
@@ -57,6 +65,14 @@ def answer(status: int, code: str | None = None, **headers: str) -> Answer:
         pytest.param(answer(400, "0x80044331"), MessageError, "dataverse_refused_row", None, id="a text too long"),
         pytest.param(answer(400), MessageError, "dataverse_refused_row", None, id="400 without body"),
         pytest.param(answer(412, "0x80040237"), MessageError, "dataverse_refused_row", None, id="a duplicate"),
+        pytest.param(answer(400, "0x80044a02"), MessageError, "dataverse_refused_row", None, id="a file too large"),
+        pytest.param(
+            answer(403, "0x80040299"),
+            ConfigurationError,
+            "dataverse_refused_identity",
+            None,
+            id="an owner without role",
+        ),
         pytest.param(answer(413), MessageError, "dataverse_refused_row", None, id="too large"),
     ],
 )
@@ -102,6 +118,18 @@ def test_the_complaint_in_a_body(body: bytes, complaint: Complaint) -> None:
 def test_the_request_id_is_kept_for_the_support_desk(headers: dict[str, str], request_id: str) -> None:
     evidence = evidence_of(Answer(500, CaseInsensitiveDict(headers), b""))
     assert (evidence.vendor, evidence.status, evidence.request_id) == ("dataverse", 500, request_id)
+
+
+@pytest.mark.parametrize(("status", "done"), [(201, True), (204, True), (200, False), (202, False), (304, False)])
+def test_what_is_written_is_told_by_a_status_that_no_page_has(status: int, done: bool) -> None:
+    assert is_done(answer(status)) is done
+
+
+def test_a_file_that_is_refused_is_told_apart_from_its_mail_and_its_owner() -> None:
+    """By codes that stand for nothing else, written as complaints are read."""
+    assert set(FILE_AT_FAULT).isdisjoint(OWNER_AT_FAULT)
+    for code in (*FILE_AT_FAULT, *OWNER_AT_FAULT):
+        assert complaint_of(answer(400, code.upper().replace("X", "x", 1))).code == code
 
 
 def test_a_limit_reaches_the_whole_organisation_and_a_row_only_its_message() -> None:

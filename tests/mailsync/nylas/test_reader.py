@@ -18,6 +18,7 @@ from mailsync.errors import (
 )
 from mailsync.nylas.reader import CursorError, GrantDetails, Listed, Page
 from sandbox.faults import Answer, Fault
+from sandbox.mail import File
 from tests.mailsync.parts import NOW, NylasServed, mail, new_address, new_id
 
 ODD_IDS = [
@@ -308,21 +309,69 @@ def test_which_refusals_are_the_cursors_fault(
     assert type(error.value) is kind
 
 
+# the whole header
+
+
+@pytest.mark.parametrize("provider", ["google", "microsoft", "imap", "ews", "icloud", "yahoo"])
+def test_the_whole_header_is_read_from_the_beginning_of_the_raw_message(nylas: NylasServed, provider: str) -> None:
+    grant = nylas.stand_in.connect(new_address(), provider, created_at=NOW)
+    large = File("large.bin", "application/octet-stream", b"x" * 3_000_000)
+    letter = mail(
+        "dora@fabrikam.example", headers=(("Sensitivity", "Private"), ("X-Long", "word " * 300)), files=(large,)
+    )
+    message = nylas.stand_in.deliver(grant, letter, notify=False)
+    before = nylas.server.requests
+    header = nylas.reader().header(grant, message)
+    assert header is not None
+    told = {(one.name or "").lower(): one.value for one in header}
+    assert told["sensitivity"] == "Private"
+    assert {"from", "subject", "message-id", "x-long"} <= told.keys()
+    assert nylas.server.requests == before + 1
+
+
+@pytest.mark.parametrize("answer", [404, 400, 403], ids=str)
+def test_a_header_that_can_t_be_had_is_none(nylas: NylasServed, grant: str, answer: int) -> None:
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    say(nylas, answer, {"error": {"type": "x", "message": "y"}})
+    assert nylas.reader().header(grant, message) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"data": {"id": "m", "object": "message"}}, id="no raw message"),
+        pytest.param({"data": {"raw_mime": ""}}, id="an empty one"),
+        pytest.param({"data": {"raw_mime": "AAA?"}}, id="no base64"),
+        pytest.param(b"<html>", id="something else"),
+    ],
+)
+def test_an_answer_without_a_raw_message_holds_no_header(nylas: NylasServed, grant: str, body: object) -> None:
+    say(nylas, 200, body)
+    assert not nylas.reader().header(grant, "m")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503], ids=str)
+def test_trouble_while_a_header_is_read_is_trouble(nylas: NylasServed, grant: str, status: int) -> None:
+    say(nylas, status)
+    with pytest.raises(TransientError):
+        nylas.reader().header(grant, "m")
+
+
 # folders
 
 
 @pytest.mark.parametrize("provider", ["google", "microsoft", "imap", "ews", "icloud", "yahoo"])
-def test_folders_are_known_by_id_with_lower_case_attributes(nylas: NylasServed, provider: str) -> None:
+def test_folders_are_known_by_id_with_their_attributes(nylas: NylasServed, provider: str) -> None:
     grant = nylas.stand_in.connect(new_address(), provider)
     folders = nylas.reader().folders(grant)
-    for role, attribute in {"inbox": "\\inbox", "sent": "\\sent", "junk": "\\junk", "trash": "\\trash"}.items():
-        assert folders[nylas.stand_in.folder_id(grant, role)] == {attribute}
+    for role, attribute in {"inbox": "\\Inbox", "sent": "\\Sent", "junk": "\\Junk", "trash": "\\Trash"}.items():
+        assert folders[nylas.stand_in.folder_id(grant, role)].attributes == (attribute,)
 
 
 def test_more_folders_than_a_page_holds(nylas: NylasServed, grant: str) -> None:
     made = [nylas.stand_in.make_folder(grant, f"Customer {number}") for number in range(230)]
     folders = nylas.reader().folders(grant)
-    assert all(folders[folder] == frozenset() for folder in made)
+    assert [folders[folder].name for folder in made] == [f"Customer {number}" for number in range(230)]
     assert nylas.server.requests == 2
 
 
@@ -337,13 +386,13 @@ def test_an_id_beats_a_name_that_is_spelled_alike(nylas: NylasServed, grant: str
         None,
     ]
     say(nylas, 200, {"data": data})
-    assert nylas.reader().folders(grant) == {
-        "INBOX": {"\\inbox"},
-        "SENT": {"\\sent"},
-        "f3": {"\\junk"},
-        "Junk-E-Mail": {"\\junk"},
-        "f4": frozenset(),
-        "Plain": frozenset(),
+    assert {known: folder.id for known, folder in nylas.reader().folders(grant).items()} == {
+        "INBOX": "INBOX",
+        "SENT": "SENT",
+        "f3": "f3",
+        "Junk-E-Mail": "f3",
+        "f4": "f4",
+        "Plain": "f4",
     }
 
 

@@ -39,6 +39,7 @@ shapes = {
     "notification": st.none() | texts,
     "attempt": st.integers(0, 10**6),
     "misses": st.integers(0, 10**6),
+    "file_misses": st.integers(0, 10**6),
     "not_before": st.none() | moments,
     "revived": st.booleans(),
     "traceparent": st.none() | texts,

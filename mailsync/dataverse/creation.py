@@ -1,0 +1,642 @@
+"""The one way an email is created: open, with its files, then completed.
+
+What is small goes in one changeset and one round trip, its queue item beside it. What is larger goes step by step:
+the email open, each file for itself, large ones in blocks, completion last. Each step can be repeated: all ids are
+ours, and a second create is answered 412. Never more than one whole file is held in memory, of a large one a block.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from uuid import UUID
+
+import msgspec
+
+from mailsync.dataverse import batch, odata
+from mailsync.dataverse.address_book import AddressBook
+from mailsync.dataverse.answers import (
+    COLUMN_AT_FAULT,
+    FILE_AT_FAULT,
+    OWNER_AT_FAULT,
+    ROW_MISSING,
+    complaint_of,
+    evidence_of,
+    failure_of,
+    is_done,
+)
+from mailsync.dataverse.resolver import Resolver, messageid_query
+from mailsync.dataverse.rows import EmailRow, preferred, row_of, rows_of
+from mailsync.dataverse.web_api import WebApi, request
+from mailsync.errors import (
+    ConfigurationError,
+    FileMissingError,
+    MailSyncError,
+    MessageError,
+    Scope,
+    TransientError,
+)
+from mailsync.transport import Answer
+from mapping.attachments import File, Limits, Why
+from mapping.email_activity import EmailActivity
+from mapping.owner import Owner
+
+TOGETHER = 4_000_000
+"""Bytes of the files that go in one changeset with their email."""
+BLOCK = 4 * 1024 * 1024
+"""Bytes of one block; the largest that Dataverse takes (Microsoft's page on attachments, read 2026-11)."""
+REFUSED_LIFE = 600.0
+"""Seconds that an owner whom Dataverse refused is not tried again."""
+SEEN_LIFE = 24 * 3600.0
+SEEN_SIZE = 5_000
+"""Files remembered, so that the same file in several mails is stored once."""
+
+Content = Callable[[File], AbstractContextManager[Iterator[bytes]]]
+"""Opens the bytes of a file; raises FileMissingError where there are none to be had."""
+_IF_THERE = {"If-Match": "*"}
+_WAITING = {"statecode": 0, "statuscode": 1}
+"""What an item of a queue is until somebody deals with it."""
+_JUDGED_ALIKE = frozenset({401, 403, 408, 412, 429})
+"""Answers that would be the same without a changeset."""
+
+
+class Put(Enum):
+    """What a write found."""
+
+    CREATED = "created"
+    ALREADY_THERE = "already_there"
+    ADOPTED = "adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a write, the email that stands there now, and what is worth telling of it."""
+
+    put: Put
+    activityid: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """One email on its way, and what was found out about it meanwhile."""
+
+    email: EmailActivity
+    people: Sequence[str]
+    content: Content
+    limits: Limits
+    fallback: Owner
+    check_time: Callable[[], None]
+    missing: dict[File, Why] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    refused_owner: str | None = None
+
+    @property
+    def final(self) -> EmailActivity:
+        """The email without what could not be had."""
+        return self.email.without(self.missing)
+
+    def written(self, put: Put, activityid: str | None = None) -> Written:
+        told = [f"file left out: {why.name.lower()}" for why in self.missing.values()]
+        return Written(put, activityid or str(self.email.activityid), (*self.notes, *told))
+
+
+class Creation:
+    """Creates emails in one environment."""
+
+    def __init__(
+        self,
+        api: WebApi,
+        *,
+        resolver: Resolver,
+        address_book: AddressBook,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._resolver = resolver
+        self._address_book = address_book
+        self._clock = clock
+        self._changesets_work = True
+        self._refused_owners: dict[str, float] = {}
+        self._seen = SeenFiles(clock)
+
+    def put(
+        self,
+        email: EmailActivity,
+        *,
+        people: Sequence[str],
+        content: Content,
+        limits: Limits,
+        fallback: Owner,
+        check_time: Callable[[], None] = lambda: None,
+    ) -> Written:
+        """Write the whole email and complete it, or write nothing that stays half done.
+
+        `people` are the addresses whose owners the email is bound to; `fallback` owns it if its owner is refused;
+        `check_time` raises when it is time to go back to the queue. Raises MessageError when Dataverse refuses the row
+        itself.
+        """
+        work = _Work(email, people, content, limits, fallback, check_time)
+        self._leave_refused_owner(work)
+        if self._changesets_work and sum(file.size or 0 for file in email.files.carried) <= TOGETHER:
+            written = self._at_once(work)
+            if written is not None:
+                return written
+        return self._step_by_step(work)
+
+    def resume(
+        self,
+        email: EmailActivity,
+        *,
+        content: Content,
+        limits: Limits,
+        check_time: Callable[[], None] = lambda: None,
+    ) -> Written:
+        """Go on with an email of ours that an earlier attempt left open."""
+        work = _Work(email, (), content, limits, Owner(None, "none"), check_time)
+        self._go_on(work, there=self._attached(email))
+        return work.written(Put.ALREADY_THERE)
+
+    def enqueue(self, email: EmailActivity) -> tuple[str, ...]:
+        """Make the queue item of an email of ours that was completed by an attempt which may have ended there.
+
+        Returns what is worth telling; one that is there stays as it is.
+        """
+        work = _Work(email, (), _no_content, Limits(), Owner(None, "none"), lambda: None)
+        item = email.queue_item()
+        if item is not None:
+            self._note_queue_item(work, self._post("queueitems", item))
+        return tuple(work.notes)
+
+    # all at once
+
+    def _at_once(self, work: _Work) -> Written | None:
+        """Everything in one round trip; None where it must go step by step."""
+        loaded = self._loaded(work)
+        if loaded is None:
+            return None
+        answers, queue_item = self._changeset(work, loaded)
+        refused = next((answer for answer in answers if not is_done(answer)), None)
+        if refused is None:
+            self._note_queue_item(work, queue_item)
+            self._seen.learn(loaded, answers[1:-1])
+            return self._created(work)
+        if refused.status == 412:
+            return self._found(work)
+        if self._gives_way(work, refused):
+            return self._at_once(work)
+        code = complaint_of(refused).code
+        if code in FILE_AT_FAULT or refused.status == 413:
+            return None
+        if code == ROW_MISSING and self._seen.forget(loaded):
+            return self._at_once(work)
+        if refused.status in _JUDGED_ALIKE or refused.status >= 500 or code == ROW_MISSING:
+            raise self._refusal(work, refused)
+        # Refused: for its row, for a file, or because changesets don't work for emails here? Single requests tell.
+        written = self._step_by_step(work)
+        if not work.missing and not any(one.reused for one in loaded):
+            self._changesets_work = False
+        return written
+
+    def _loaded(self, work: _Work) -> list[Loaded] | None:
+        """The files with their bytes; None where they are more than goes at once."""
+        found: list[Loaded] = []
+        total = 0
+        for file in work.email.files.carried:
+            if file in work.missing:
+                continue
+            work.check_time()
+            try:
+                with work.content(file) as pieces:
+                    body = _Bytes(pieces).take(min(work.limits.most_bytes, TOGETHER - total) + 1)
+            except FileMissingError as error:
+                work.missing[file] = error.why
+                continue
+            if len(body) > work.limits.most_bytes:
+                work.missing[file] = Why.TOO_LARGE
+            elif total + len(body) > TOGETHER:
+                return None
+            elif not body:
+                work.missing[file] = Why.EMPTY
+            else:
+                total += len(body)
+                found.append(self._seen.loaded(file, body))
+        return found
+
+    def _changeset(self, work: _Work, loaded: Sequence[Loaded]) -> tuple[tuple[Answer, ...], Answer | None]:
+        email = work.final
+        parts: list[batch.Request | batch.Changeset] = [
+            batch.Changeset(
+                (
+                    request("POST", "emails", body=msgspec.json.encode(email.row())),
+                    *(_attachment_request(email, one) for one in loaded),
+                    request(
+                        "PATCH",
+                        f"emails({email.activityid})",
+                        body=msgspec.json.encode(email.completion()),
+                        headers=_IF_THERE,
+                    ),
+                )
+            )
+        ]
+        item = email.queue_item()
+        if item is not None:
+            parts.append(request("POST", "queueitems", body=msgspec.json.encode(item)))
+        try:
+            answers, *others = self._api.batch(parts)
+        except MessageError as error:
+            if error.evidence.status != 413:
+                raise
+            return (Answer(413, {}, b""),), None  # of all of it together, by whatever stands before Dataverse
+        if all(map(is_done, answers)) and len(answers) != len(loaded) + 2:
+            raise TransientError(
+                "Dataverse answered a changeset otherwise than with an answer to each operation or a refusal",
+                reason="dataverse_batch_unreadable",
+                scope=Scope.ORGANISATION,
+            )
+        return answers, others[0][0] if others else None
+
+    # step by step
+
+    def _step_by_step(self, work: _Work) -> Written:
+        work.check_time()
+        created = self._api.send("POST", "emails", body=msgspec.json.encode(work.final.row()))
+        if created.status == 412:
+            return self._found(work)
+        if not is_done(created):
+            if self._gives_way(work, created):
+                return self._step_by_step(work)
+            raise self._refusal(work, created)
+        try:
+            self._go_on(work, there=None)
+        except MessageError:
+            # refused for good: an open email nobody will ever complete is worse than none
+            self._api.send("DELETE", f"emails({work.email.activityid})")
+            raise
+        return self._created(work)
+
+    def _created(self, work: _Work) -> Written:
+        if work.refused_owner is not None:  # and another was taken, so it was the owner and not us
+            self._refused_owners[work.refused_owner] = self._clock() + REFUSED_LIFE
+        return work.written(Put.CREATED)
+
+    def _go_on(self, work: _Work, *, there: frozenset[str] | None) -> None:
+        """What an open email still lacks: files, completion, its place in a queue.
+
+        `there`: the files it has already; None where it was opened just now.
+        """
+        told_before = dict(work.missing)
+        for file in work.email.files.carried:
+            if file in work.missing or str(file.id_in(work.email.activityid)) in (there or ()):
+                continue
+            work.check_time()
+            why = self._attach(work, file)
+            if why is not None:
+                work.missing[file] = why
+        if there is not None and work.missing != told_before:
+            # another worker may have had more luck with the same file of the same email
+            now = self._attached(work.email)
+            work.missing = {
+                file: why for file, why in work.missing.items() if str(file.id_in(work.email.activityid)) not in now
+            }
+        final = work.final
+        changed = there is not None or work.missing != told_before
+        self._finish(work, {**(final.content() if changed else {}), **final.completion()})
+        item = final.queue_item()
+        if item is not None:
+            self._note_queue_item(work, self._queued_anew(item))
+
+    def _queued_anew(self, item: Mapping[str, object]) -> Answer:
+        """The item of an email completed just now: one made while it was open ended with its completion."""
+        answer = self._post("queueitems", item)
+        if answer.status != 412:
+            return answer
+        path = f"queueitems({item['queueitemid']})"
+        return self._api.send("PATCH", path, body=msgspec.json.encode(_WAITING), headers=_IF_THERE)
+
+    def _finish(self, work: _Work, change: Mapping[str, object]) -> None:
+        path = f"emails({work.email.activityid})"
+        answer = self._api.send("PATCH", path, body=msgspec.json.encode(change), headers=_IF_THERE)
+        if is_done(answer) or self._is_completed(work, answer):
+            return
+        if answer.status == 404 and complaint_of(answer).code:
+            raise TransientError(
+                "an email of ours was removed before it was completed",
+                reason="email_removed_meanwhile",
+                evidence=evidence_of(answer),
+            )
+        raise failure_of(answer)
+
+    def _attach(self, work: _Work, file: File) -> Why | None:
+        """One file, or why it stays out."""
+        try:
+            with work.content(file) as pieces:
+                content = _Bytes(pieces)
+                first = content.take(BLOCK)
+                if not first:
+                    return Why.EMPTY
+                if len(first) > work.limits.most_bytes:
+                    return Why.TOO_LARGE
+                if len(first) < BLOCK:
+                    return self._attach_whole(work, self._seen.loaded(file, first))
+                return self._attach_in_blocks(work, file, first, content)
+        except FileMissingError as error:
+            return error.why
+
+    def _attach_whole(self, work: _Work, loaded: Loaded) -> Why | None:
+        asked = _attachment_request(work.email, loaded)
+        answer = self._api.send("POST", _relative(asked.path), body=asked.body, headers=asked.headers)
+        if loaded.reused is not None and answer.status in {400, 404}:
+            self._seen.forget([loaded])
+            return self._attach_whole(work, replace(loaded, reused=None))
+        if is_done(answer):
+            self._seen.learn([loaded], [answer])
+        return self._why_refused(work, answer)
+
+    def _attach_in_blocks(self, work: _Work, file: File, block: bytes, content: _Bytes) -> Why | None:
+        """A file larger than a block, which is never held whole (Microsoft's page on attachments, read 2026-11)."""
+        target = {"@odata.type": "Microsoft.Dynamics.CRM.activitymimeattachment", **work.email.attachment(file)}
+        answer = self._post("InitializeAttachmentBlocksUpload", {"Target": target})
+        if answer.status >= 300:
+            return self._why_refused(work, answer)
+        token = row_of(answer, _Token).token
+        ids: list[str] = []
+        size = 0
+        while block:
+            size += len(block)
+            if size > work.limits.most_bytes:
+                return Why.TOO_LARGE
+            ids.append(base64.b64encode(f"{len(ids):08d}".encode()).decode())
+            upload = {"BlockId": ids[-1], "BlockData": base64.b64encode(block).decode(), "FileContinuationToken": token}
+            answer = self._post("UploadBlock", upload)
+            if not is_done(answer):
+                return self._why_refused(work, answer)
+            block = content.take(BLOCK)
+        commit = {"Target": target, "BlockList": ids, "FileContinuationToken": token}
+        answer = self._post("CommitAttachmentBlocksUpload", commit)
+        if answer.status == 200:
+            row_of(answer, _Committed)  # a page in its place is no file
+            return None
+        if answer.status in {400, 404} and str(file.id_in(work.email.activityid)) in self._attached(work.email):
+            return None  # sent again when its answer was lost: its token is spent, and the file is there
+        return self._why_refused(work, answer)
+
+    def _post(self, path: str, body: Mapping[str, object]) -> Answer:
+        return self._api.send("POST", path, body=msgspec.json.encode(body))
+
+    def _why_refused(self, work: _Work, answer: Answer) -> Why | None:
+        """Why a file stays out; None where it is there. Raises what is no fault of the file."""
+        if is_done(answer) or answer.status == 412 or self._is_completed(work, answer):
+            return None
+        code = complaint_of(answer).code
+        if code in FILE_AT_FAULT:
+            self._resolver.forget_limits()
+            return FILE_AT_FAULT[code]
+        if answer.status == 413:
+            return Why.TOO_LARGE
+        failure = failure_of(answer)
+        if not isinstance(failure, MessageError):
+            raise failure
+        work.notes.append(f"file refused: {failure.evidence}")
+        return Why.REFUSED
+
+    def _attached(self, email: EmailActivity) -> frozenset[str]:
+        """The files that an open email has already."""
+        if not email.files.carried:
+            return frozenset()
+        path = odata.query(
+            "activitymimeattachments",
+            select="activitymimeattachmentid",
+            filter=f"_objectid_value eq {email.activityid}",
+        )
+        return frozenset(str(row.activitymimeattachmentid) for row in rows_of(self._api.send("GET", path), _Attached))
+
+    # what an answer means
+
+    def _found(self, work: _Work) -> Written:
+        """What a 412 means: our own email, completed or to be gone on with, or somebody else's row."""
+        email = work.email
+        state = self._state(email)
+        if state is not None:
+            if state == 0:
+                self._go_on(work, there=self._attached(email))
+            else:
+                item = email.queue_item()
+                if item is not None:
+                    self._note_queue_item(work, self._post("queueitems", item))
+            return work.written(Put.ALREADY_THERE)
+        if email.messageid is not None:
+            spelled = (email.messageid, email.messageid.removeprefix("<").removesuffix(">"))
+            theirs = preferred(rows_of(self._api.send("GET", messageid_query(spelled)), EmailRow), own=None)
+            if theirs is not None:
+                return work.written(Put.ADOPTED, str(theirs.activityid))
+        raise TransientError(
+            "Dataverse calls the email a duplicate, yet neither its id nor its Message-ID is found",
+            reason="duplicate_not_found",
+        )
+
+    def _state(self, email: EmailActivity) -> int | None:
+        """The state of the email under our id; None where there is none."""
+        answer = self._api.send("GET", f"emails({email.activityid})?$select=statecode")
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise failure_of(answer)
+        return row_of(answer, _State).statecode
+
+    def _is_completed(self, work: _Work, answer: Answer) -> bool:
+        """Whether a refusal only means that another worker completed the same email meanwhile."""
+        return answer.status == 400 and self._state(work.email) not in {None, 0}
+
+    def _note_queue_item(self, work: _Work, answer: Answer | None) -> None:
+        """An item that a queue does not take costs no mail."""
+        if answer is None or is_done(answer) or answer.status == 412:
+            return
+        failure = failure_of(answer)
+        if isinstance(failure, TransientError):
+            raise failure
+        work.notes.append(f"queue item refused: {failure.evidence}")
+
+    def _leave_refused_owner(self, work: _Work) -> None:
+        owner = work.email.owner.record
+        if owner is not None and self._refused_owners.get(owner.id, 0.0) > self._clock():
+            work.notes.append(f"owner gave way: {owner.table} {owner.id} was refused before")
+            work.email = replace(work.email, owner=work.fallback)
+
+    def _gives_way(self, work: _Work, answer: Answer) -> bool:
+        """Whether it was its owner for whom an email was refused, and another one is there to try."""
+        owner, complaint = work.email.owner, complaint_of(answer)
+        if owner.record is None or owner == work.fallback or owner.rule == "fallback":
+            return False
+        # a privilege that we lack ourselves is answered 403 as well, and names us
+        is_named = owner.record.id.lower() in complaint.message.lower()
+        told_of = answer.status == 403 or complaint.code == ROW_MISSING
+        if not (complaint.code in OWNER_AT_FAULT or (told_of and is_named)):
+            return False
+        work.refused_owner = owner.record.id
+        code = complaint.code or answer.status
+        work.notes.append(f"owner gave way: {owner.record.table} {owner.record.id} is refused ({code})")
+        work.email = replace(work.email, owner=work.fallback)
+        return True
+
+    def _refusal(self, work: _Work, answer: Answer) -> MailSyncError:
+        complaint, owner = complaint_of(answer), work.email.owner
+        if complaint.code in COLUMN_AT_FAULT and f"'{work.email.nylas_id_column}'" in complaint.message:
+            return _column_unfit(answer)
+        if complaint.code in OWNER_AT_FAULT:
+            return ConfigurationError(
+                "Dataverse gives no email to this owner; check the role of owner.fallback in tracking.toml, or where "
+                "it is left out that of the application user",
+                reason="owner_refused",
+                scope=Scope.ORGANISATION,
+                evidence=evidence_of(answer),
+            )
+        if complaint.code != ROW_MISSING:
+            return failure_of(answer)
+        if owner.rule in {"fallback", "policy"} and owner.record and owner.record.id in complaint.message.lower():
+            return ConfigurationError(
+                "the owner that tracking.toml names is not in Dataverse; check owner.fallback and the mailboxes' owner",
+                reason="owner_unknown",
+                scope=Scope.ORGANISATION,
+                evidence=evidence_of(answer),
+            )
+        # A record in a bind is gone: what we remembered of these people is out of date. Ask anew.
+        self._address_book.forget(work.people)
+        return TransientError(
+            "a record this email refers to is gone from Dataverse",
+            reason="bound_record_gone",
+            scope=Scope.MESSAGE,
+            evidence=evidence_of(answer),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A file with its bytes, and the stored attachment that holds the same, if one was seen lately."""
+
+    file: File
+    body: bytes
+    key: str
+    reused: str | None = None
+
+
+class SeenFiles:
+    """The stored attachments of files seen lately, by what they hold; for one process."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def loaded(self, file: File, body: bytes) -> Loaded:
+        """The file with its bytes, to be stored once."""
+        key = f"{hashlib.sha256(body).hexdigest()} {file.type} {file.name}"
+        with self._lock:
+            known = self._known.get(key)
+            reused = known[0] if known is not None and known[1] > self._clock() else None
+        return Loaded(file, body, key, reused)
+
+    def learn(self, loaded: Sequence[Loaded], answers: Sequence[Answer]) -> None:
+        """Remember the stored attachments that Dataverse told of."""
+        for one, answer in zip(loaded, answers, strict=False):
+            stored = _stored(answer)
+            if stored is None or one.reused is not None:
+                continue
+            with self._lock:
+                self._known[one.key] = (stored, self._clock() + SEEN_LIFE)
+                self._known.move_to_end(one.key)
+                while len(self._known) > SEEN_SIZE:
+                    self._known.popitem(last=False)
+
+    def forget(self, loaded: Sequence[Loaded]) -> bool:
+        """Forget the attachments that these were to reuse; False where there were none."""
+        reused = [one for one in loaded if one.reused is not None]
+        with self._lock:
+            for one in reused:
+                self._known.pop(one.key, None)
+        return bool(reused)
+
+
+class _State(msgspec.Struct, frozen=True):
+    statecode: int
+
+
+class _Token(msgspec.Struct, frozen=True, rename={"token": "FileContinuationToken"}):
+    token: str
+
+
+class _Committed(msgspec.Struct, frozen=True, rename={"id": "ActivityMimeAttachmentId"}):
+    id: UUID
+
+
+class _Attached(msgspec.Struct, frozen=True):
+    activitymimeattachmentid: UUID
+
+
+class _Stored(msgspec.Struct, frozen=True, rename={"stored": "_attachmentid_value"}):
+    stored: UUID | None = None
+
+
+def _stored(answer: Answer) -> str | None:
+    """The id of the attachment that a new row made, where Dataverse told it."""
+    try:
+        found = msgspec.json.decode(answer.body, type=_Stored).stored if answer.status == 201 else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return str(found) if found is not None else None
+
+
+def _attachment_request(email: EmailActivity, loaded: Loaded) -> batch.Request:
+    row = email.attachment(loaded.file)
+    if loaded.reused is not None:
+        row = {name: value for name, value in row.items() if name not in {"filename", "mimetype"}}
+        row["attachmentid@odata.bind"] = f"/attachments({loaded.reused})"
+    else:
+        row["body"] = base64.b64encode(loaded.body).decode()
+    return request(
+        "POST",
+        "activitymimeattachments?$select=activitymimeattachmentid,_attachmentid_value",
+        body=msgspec.json.encode(row),
+        headers={"Prefer": "return=representation"},
+    )
+
+
+def _no_content(_: File) -> AbstractContextManager[Iterator[bytes]]:
+    raise FileMissingError(Why.NOT_THERE)
+
+
+def _relative(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+class _Bytes:
+    """The bytes of a file, taken in portions of a chosen size."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._over = b""
+
+    def take(self, most: int) -> bytes:
+        """So many bytes, or fewer where the file ends."""
+        taken = bytearray(self._over)
+        while len(taken) < most and (piece := next(self._pieces, None)) is not None:
+            taken += piece
+        self._over = bytes(taken[most:])
+        return bytes(taken[:most])
+
+
+def _column_unfit(answer: Answer) -> ConfigurationError:
+    return ConfigurationError(
+        "Dataverse refuses the column in DATAVERSE_NYLAS_ID_COLUMN; check that emails have it and that it holds 300 "
+        "characters",
+        reason="nylas_id_column",
+        scope=Scope.ORGANISATION,
+        evidence=evidence_of(answer),
+    )

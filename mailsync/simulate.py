@@ -1,0 +1,175 @@
+"""What a policy would do with the mail that is there: real messages judged again, nothing written.
+
+Reads mailboxes through Nylas and people through Dataverse, as the app does; the journal is neither read nor changed, so
+a policy can be tried before it is deployed, on mail of any age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from mailsync.connected import Connected, Read
+from mailsync.dataverse.resolver import Question, Resolved, Resolver
+from mailsync.errors import MessageError, MessageGoneError
+from mailsync.listings import Listings, Patience
+from mailsync.nylas.reader import Listed
+from mailsync.storage.mailboxes import Mailbox
+from mapping.addresses import normalise
+from mapping.direction import Copy, sender_of
+from mapping.identity import Identity, ancestors, identity_of
+from mapping.matches import Matches, Organisation
+from mapping.message import Header, Message, folder_ids
+from mapping.parties import people_of
+from mapping.policy import Policy
+from mapping.regarding import talk_of
+from mapping.tracking import Case, Skip, Step, asks_headers, judge
+
+AT_ONCE = 4
+"""Mailboxes looked at side by side."""
+TRACKED, GONE, UNREADABLE = "tracked", "gone", "unreadable"
+
+Watch = Callable[[int], None]
+"""Told how many messages were judged since it was last told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One message, and what each policy says of it: `tracked`, or the rule that skips it."""
+
+    grant: str
+    message: str
+    date: int | None
+    subject: str
+    person: str
+    """The first external participant, else the sender; empty where there is none."""
+    rules: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the policies disagree."""
+        return len(set(self.rules)) > 1
+
+
+class Simulator:
+    """Judges messages by policies that need not be deployed."""
+
+    def __init__(
+        self,
+        *,
+        connected: Connected,
+        listings: Listings,
+        resolver: Resolver,
+        patience: Patience,
+    ) -> None:
+        self._connected = connected
+        self._listings = listings
+        self._resolver = resolver
+        self._patience = patience
+
+    def simulate(
+        self, mailboxes: Iterable[Mailbox], policies: Sequence[Policy], *, since: int, until: int, watch: Watch
+    ) -> list[Judged]:
+        """Every message these mailboxes received between two moments, judged by each policy, newest first."""
+
+        def judged(mailbox: Mailbox) -> list[Judged]:
+            found = []
+            for listed in self._listings.between(mailbox.grant, since, until).values():
+                found.append(self._judged(mailbox, listed, policies))
+                watch(1)
+            return found
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            everything = [one for some in pool.map(judged, mailboxes) for one in some]
+        return sorted(everything, key=lambda one: (one.date or 0, one.message), reverse=True)
+
+    def _judged(self, mailbox: Mailbox, listed: Listed, policies: Sequence[Policy]) -> Judged:
+        date = int(listed.date) if listed.date is not None else None
+        empty = Judged(grant=mailbox.grant, message=listed.id, date=date, subject="", person="", rules=())
+        address = normalise(mailbox.email) or ""
+        wanted = any(asks_headers(Copy(address, frozenset()), policy) for policy in policies)
+        try:
+            read = self._patience(lambda: self._connected.read(mailbox, listed.id, with_header=wanted))
+        except MessageGoneError:
+            return replace(empty, rules=(GONE,) * len(policies))
+        except MessageError:
+            return replace(empty, rules=(UNREADABLE,) * len(policies))
+        copy = self._patience(
+            partial(self._connected.copy, mailbox.grant, address, folder_ids(read.message.folders) or ())
+        )
+        mail = _Mail(self, mailbox, read, copy)
+        rules = tuple(mail.ruled(policy) for policy in policies)
+        return replace(empty, subject=read.message.subject or "", person=mail.person(), rules=rules)
+
+    def header(self, mailbox: Mailbox, message: str) -> tuple[Header | None, ...] | None:
+        """The whole header of a message."""
+        return self._patience(lambda: self._connected.header(mailbox.grant, message))
+
+    def organisation(self) -> Organisation:
+        """What makes an address ours, by the deployed policy."""
+        return self._connected.organisation()
+
+    def resolved(self, message: Message, mailbox: str) -> Resolved:
+        """The owners of a message's addresses, and the mail it answers."""
+        nobody = Identity(identity_of(message, mailbox).activityid, None, synthetic=True)
+        question = Question(identity=nobody, ancestors=ancestors(message), addresses=(*people_of(message), mailbox))
+        return self._patience(lambda: self._resolver.resolve(question))
+
+
+class _Mail:
+    """One message, and what was asked about it so far: each thing once, however many policies want it."""
+
+    def __init__(self, simulator: Simulator, mailbox: Mailbox, read: Read, copy: Copy) -> None:
+        self._simulator = simulator
+        self._mailbox = mailbox
+        self._copy = copy
+        self._message = read.message
+        self._header = read.header
+        self._asked_header = read.header is not None
+        self._resolved: Resolved | None = None
+
+    def ruled(self, policy: Policy) -> str:
+        """The rule of a policy that skips it, or `tracked`."""
+        return next((skip.rule for skip in self._skips(policy) if skip is not None), TRACKED)
+
+    def person(self) -> str:
+        """With whom it is: the first external participant, else the sender."""
+        organisation, matches = self._simulator.organisation(), self._matches()
+        sender = sender_of(self._message, self._copy, matches, organisation)
+        talk = talk_of(self._message, matches, organisation, sender)
+        return talk.external[0][0] if talk.external else normalise(sender.address_used) or ""
+
+    def _skips(self, policy: Policy) -> Iterator[Skip | None]:
+        organisation = self._simulator.organisation()
+        if policy.own_domains is not None:
+            organisation = replace(organisation, domains=policy.own_domains)
+        case = Case(self._message, self._copy, organisation)
+        yield judge(Step.COPY, case, policy)
+        if asks_headers(self._copy, policy):
+            case = replace(case, headers=self._whole_header())
+        yield judge(Step.HEADERS, case, policy)
+        resolved = self._known()
+        answers = resolved.parent is not None and talk_of(
+            self._message,
+            resolved.matches,
+            organisation,
+            sender_of(self._message, self._copy, resolved.matches, organisation),
+        ).answers(resolved.parent, organisation)
+        yield judge(Step.PEOPLE, replace(case, matches=resolved.matches, answers_tracked=answers), policy)
+
+    def _whole_header(self) -> tuple[Header | None, ...] | None:
+        if not self._asked_header:
+            self._header = self._simulator.header(self._mailbox, self._message.id)
+            self._asked_header = True
+        return self._header
+
+    def _known(self) -> Resolved:
+        if self._resolved is None:
+            self._resolved = self._simulator.resolved(self._message, self._copy.mailbox)
+        return self._resolved
+
+    def _matches(self) -> Matches:
+        """Whom Dataverse knows, as far as it was asked."""
+        return self._resolved.matches if self._resolved is not None else {}

@@ -18,7 +18,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailsync.errors import ConfigurationError, Scope
-from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, SettingsError, StorageSettings
+from mailsync.settings import (
+    FOR_DATAVERSE,
+    FOR_NYLAS,
+    SWEEP_SCHEDULE,
+    IngestSettings,
+    Settings,
+    SettingsError,
+    StorageSettings,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from mailsync.dataverse.definitions import Definitions
     from mailsync.dataverse.emails import Emails
     from mailsync.dataverse.resolver import Resolver
+    from mailsync.dataverse.setup import Setup
     from mailsync.dataverse.web_api import WebApi
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
@@ -169,6 +178,30 @@ class Wiring:
 
         return self._once("emails", lambda: Emails(self._api, definitions=self._definitions))
 
+    # setting up, while other settings may still be missing
+
+    @property
+    def dataverse_settings(self) -> Settings:
+        """Good for what Dataverse needs; raises SettingsError naming its own settings only."""
+        return self._once("dataverse_settings", lambda: Settings.from_env(self._env, only=FOR_DATAVERSE))
+
+    @property
+    def nylas_settings(self) -> Settings:
+        """Good for what Nylas needs; raises SettingsError naming its own settings only."""
+        return self._once("nylas_settings", lambda: Settings.from_env(self._env, only=FOR_NYLAS))
+
+    @property
+    def application(self) -> str:
+        """The client id of the identity in the environment; empty where there is none."""
+        return self._env.get("AZURE_CLIENT_ID", "").strip()
+
+    @property
+    def dataverse_setup(self) -> Setup:
+        """Sets up the Dataverse side."""
+        from mailsync.dataverse.setup import Setup
+
+        return self._once("dataverse_setup", lambda: Setup(self._api))
+
     # what a person asks for
 
     def mailbox(self, named: str) -> Mailbox:
@@ -285,7 +318,7 @@ class Wiring:
     @property
     def policy(self) -> Policy:
         """The reviewed policy; raises ConfigurationError with everything that is wrong with it."""
-        return self._once("policy", lambda: self.read_policy(HERE / self.settings.tracking_policy))
+        return self._once("policy", lambda: self.read_policy(HERE / self.dataverse_settings.tracking_policy))
 
     @property
     def _api(self) -> WebApi:
@@ -311,7 +344,7 @@ class Wiring:
         from mailsync.transport import READ_TIMEOUT, Transport
 
         hurried = max(READ_TIMEOUT / self.hurry, min(READ_TIMEOUT, LEAST_PATIENCE))
-        return Transport(vendor, base_url=url, verify=self.settings.ca_bundle or True, read_timeout=hurried)
+        return Transport(vendor, base_url=url, verify=self._env.get("REQUESTS_CA_BUNDLE") or True, read_timeout=hurried)
 
     def _queues(self, *, prompt: bool) -> Queues:
         from mailsync.storage.queues import Queues
@@ -390,7 +423,7 @@ class Wiring:
         from mailsync.dataverse.web_api import WebApi
         from mailsync.gates import Gate
 
-        settings = self.settings
+        settings = self.dataverse_settings
         transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, explain, policy, simulate, sweep, verify
+from mailsync.admin import aside, dataverse, explain, policy, simulate, sweep, verify
 
 app = typer.Typer(
     name="mailsync",
@@ -25,3 +25,4 @@ app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
 app.add_typer(aside.app, name="aside")
 app.add_typer(policy.app, name="policy")
+app.add_typer(dataverse.app, name="dataverse")

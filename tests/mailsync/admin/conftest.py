@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,14 +69,19 @@ def idle_desk(
 
 @contextmanager
 def opened(
-    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+    certificate: Certificate,
+    bundle: Path,
+    accounts: Iterator[str],
+    entra: tuple[EntraStandIn, str],
+    more: Mapping[str, str] | None = None,
+    **organisation: Any,
 ) -> Iterator[Desk]:
-    """A desk with an account that nobody has used."""
+    """A desk with an account that nobody has used; `more` settings, and an organisation that is particular."""
     clock = Clock()
     with ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         nylas = stack.enter_context(NylasStandIn("nyk_only_for_tests", clock=clock))
-        dataverse = DataverseStandIn(entra[0].authorise)
+        dataverse = DataverseStandIn(entra[0].authorise, **organisation)
         faults = {"nylas": Faults(nylas.app), "dataverse": Faults(dataverse.app)}
         urls = {name: stack.enter_context(Server(app, certificate=certificate)).url for name, app in faults.items()}
         settings = {
@@ -91,6 +97,7 @@ def opened(
             "REQUESTS_CA_BUNDLE": str(bundle),
             "SYNC_SINCE": "2020-01-01",
             "SWEEP_SPREAD": "0",
+            **(more or {}),
         }
         for name, value in settings.items():  # azure-identity and the SDK of Nylas read the environment themselves
             environment.setenv(name, value)

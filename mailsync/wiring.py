@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mailsync.listings import Listings, Patience
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
+    from mailsync.nylas.webhooks import Endpoint, Webhooks
     from mailsync.replay import Replayer
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from mailsync.sweep import MailboxSweeper
     from mailsync.transport import Transport
     from mailsync.trouble import Handling
+    from mailsync.vault import Vault
     from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
     from mapping.policy import Policy
@@ -189,6 +191,37 @@ class Wiring:
     def nylas_settings(self) -> Settings:
         """Good for what Nylas needs; raises SettingsError naming its own settings only."""
         return self._once("nylas_settings", lambda: Settings.from_env(self._env, only=FOR_NYLAS))
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of the Nylas application."""
+        return self._once("webhooks", self._make_webhooks)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The function app's own endpoint, to be delivered to as Nylas does."""
+        return self._once("endpoint", self._make_endpoint)
+
+    def vault(self, named: str) -> Vault:
+        """A key vault by its name or address; raises ArgumentError."""
+        from mailsync.dataverse.tokens import Tokens
+        from mailsync.gates import Gate
+        from mailsync.vault import Vault, resource_of, url_of
+
+        url = url_of(named)
+        gate = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
+        host = self.nylas_settings.authority_host
+        tokens = Tokens(lambda: _credential(host), resource=resource_of(url), gate=gate)
+        return Vault(self._transport("vault", url), url=url, token=tokens.current)
+
+    def known_secrets(self) -> tuple[str, ...]:
+        """The webhook's secrets as far as this environment tells them, the newest last."""
+        settings = Settings.from_env(self._env, only=())
+        return settings.webhook_secrets
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds / self.hurry)
 
     @property
     def application(self) -> str:
@@ -391,6 +424,21 @@ class Wiring:
             gate_of=mailboxes.of,
         )
 
+    def _make_webhooks(self) -> Webhooks:
+        from mailsync.nylas.webhooks import Webhooks
+
+        settings = self.nylas_settings
+        return Webhooks(
+            self._transport("nylas", settings.nylas_api_uri),
+            api_uri=settings.nylas_api_uri,
+            api_key=settings.nylas_api_key,
+        )
+
+    def _make_endpoint(self) -> Endpoint:
+        from mailsync.nylas.webhooks import Endpoint
+
+        return Endpoint(self._transport("endpoint", "https://endpoint.invalid"))
+
     def _make_connected(self) -> Connected:
         from mailsync.connected import Connected
 
@@ -430,7 +478,7 @@ class Wiring:
         return WebApi(
             transport,
             url=settings.dataverse_url,
-            tokens=Tokens(lambda: _dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
+            tokens=Tokens(lambda: _credential(settings.authority_host), resource=settings.dataverse_url, gate=entra),
             gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
             most_at_once=at_once,
         )
@@ -567,12 +615,12 @@ def _local_settings(path: Path) -> Mapping[str, str]:
     return values
 
 
-def _dataverse_credential(settings: Settings) -> TokenCredential:
+def _credential(host: str | None) -> TokenCredential:
+    """The identity of the environment, for whatever is no storage; `host` is another authority than the public one."""
     from azure.identity import DefaultAzureCredential
 
     # items wait for the token: its own defaults would let an Entra that never answers hold them for minutes
     patience = {"connection_timeout": 4, "read_timeout": 8, "retry_total": 0}
-    host = settings.authority_host
     if host is None:
         return DefaultAzureCredential(**patience)
     bare = host.removeprefix("https://").strip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, dataverse, explain, policy, simulate, sweep, verify
+from mailsync.admin import aside, dataverse, explain, policy, simulate, sweep, verify, webhook
 
 app = typer.Typer(
     name="mailsync",
@@ -26,3 +26,4 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(aside.app, name="aside")
 app.add_typer(policy.app, name="policy")
 app.add_typer(dataverse.app, name="dataverse")
+app.add_typer(webhook.app, name="webhook")

@@ -33,7 +33,10 @@ VAULT_REFERENCE = "@Microsoft.KeyVault("
 
 
 FOR_DATAVERSE = frozenset(
-    {"DATAVERSE_URL", "DATAVERSE_CONCURRENCY", "DATAVERSE_NYLAS_ID_COLUMN", "INSTANCE_COUNT", "TRACKING_POLICY"}
+    {
+        *("DATAVERSE_URL", "DATAVERSE_CONCURRENCY", "DATAVERSE_NYLAS_ID_COLUMN"),
+        *("INSTANCE_COUNT", "TRACKING_POLICY", "ADOPT_EXISTING"),
+    }
 )
 """What it takes to talk to Dataverse, whatever else is still missing."""
 FOR_NYLAS = frozenset({"NYLAS_API_KEY", "NYLAS_API_URI"})

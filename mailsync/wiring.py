@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mailsync.dataverse.resolver import Resolver
     from mailsync.dataverse.setup import Setup
     from mailsync.dataverse.web_api import WebApi
+    from mailsync.doctor import Doctor
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
     from mailsync.nylas.grants import Grants
@@ -223,6 +224,47 @@ class Wiring:
         """Wait."""
         time.sleep(seconds / self.hurry)
 
+    def doctor(self, url: str | None = None) -> Doctor:
+        """Examines this deployment; `url` is its webhook's, where the environment does not tell it."""
+        from mailsync.dataverse.access import Access
+        from mailsync.doctor import Doctor
+        from mailsync.doctor.dataverse import DataverseSide
+        from mailsync.doctor.nylas import NylasSide
+        from mailsync.named import as_mailbox
+        from mailsync.nylas.webhooks import PATH
+        from mailsync.storage.probe import Probe
+
+        host = self._env.get("WEBSITE_HOSTNAME", "").strip()
+        return Doctor(
+            setting_problems=self._setting_problems,
+            env=self._env,
+            host=_read_json(HERE / "host.json"),
+            probe=lambda: self._once("probe", lambda: Probe(self._account)),
+            nylas=NylasSide(
+                grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are a finding
+                webhooks=lambda: self.webhooks,
+                endpoint=lambda: self.endpoint,
+                secrets=self.known_secrets,
+                url=url or (f"https://{host}{PATH}" if host else ""),
+            ),
+            dataverse=DataverseSide(
+                access=lambda: Access(self._api),
+                definitions=lambda: self._definitions,
+                settings=lambda: self.dataverse_settings,
+                policy=lambda: self.policy,
+                mailboxes=lambda: [as_mailbox(grant) for grant in self._grants.all()],
+            ),
+            policy=lambda: self.policy,
+            clock=self.clock,
+        )
+
+    def _setting_problems(self) -> Mapping[str, str]:
+        try:
+            Settings.from_env(self._env)
+        except SettingsError as error:
+            return error.problems
+        return {}
+
     @property
     def application(self) -> str:
         """The client id of the identity in the environment; empty where there is none."""
@@ -319,7 +361,7 @@ class Wiring:
     def _grants(self) -> Grants:
         from mailsync.nylas.grants import Grants
 
-        settings = self.settings
+        settings = self.nylas_settings
         return self._once("grants", lambda: Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key))
 
     @property
@@ -599,6 +641,14 @@ def wiring_here(folder: Path) -> Wiring:
         if value:
             os.environ.setdefault(name, value)
     return Wiring()
+
+
+def _read_json(path: Path) -> Mapping[str, Any] | None:
+    try:
+        read: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read
 
 
 def _local_settings(path: Path) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, dataverse, explain, policy, simulate, sweep, verify, webhook
+from mailsync.admin import aside, dataverse, doctor, explain, policy, simulate, sweep, verify, webhook
 
 app = typer.Typer(
     name="mailsync",
@@ -19,6 +19,7 @@ app = typer.Typer(
         "Ends with 0, with 2 where a setting, a key or an argument is to be mended, else with 1."
     ),
 )
+app.command("doctor")(doctor.doctor)
 app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,13 @@ from mailsync.transport import Answer
 T = TypeVar("T")
 DEPTHS = ("Basic", "Local", "Deep", "Global")
 """How far a privilege reaches: one's own rows, the unit's, those of units below too, everything."""
+SYNCHRONISED, APPROVED = 2, 1
+"""incomingemaildeliverymethod: server-side synchronisation; emailrouteraccessapproval: approved (Microsoft's references
+of systemuser, queue and mailbox, read 2026-11)."""
+_MAIL_TABLES = (
+    ("systemuser", "systemusers", "internalemailaddress", "isdisabled"),
+    ("queue", "queues", "emailaddress", "statecode"),
+)
 SEVERAL = 40
 """Names in one query."""
 
@@ -62,6 +69,41 @@ class _PrivilegeRow(msgspec.Struct, frozen=True):
 class _Attribute(msgspec.Struct, frozen=True, rename="pascal"):
     attribute_type: str
     max_length: int | None = None
+
+
+class Organisation(msgspec.Struct, frozen=True):
+    """The organisation's settings that concern mail; None where it tells none."""
+
+    maxuploadfilesize: int | None = None
+    blockedattachments: str | None = None
+    requireapprovalforuseremail: bool | None = None
+    requireapprovalforqueueemail: bool | None = None
+
+
+class MailOwner(msgspec.Struct, frozen=True):
+    """A user or queue with an address."""
+
+    table: str
+    id: str
+    address: str | None = None
+    state: bool | int | None = None
+    """True or not 0: disabled or inactive."""
+    incomingemaildeliverymethod: int | None = None
+    emailrouteraccessapproval: int | None = None
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether server-side synchronisation takes its mail."""
+        return self.incomingemaildeliverymethod == SYNCHRONISED
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether an administrator let Dataverse process its mail."""
+        return self.emailrouteraccessapproval == APPROVED
+
+
+class _MailboxRow(msgspec.Struct, frozen=True):
+    emailaddress: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +163,47 @@ class Access:
             raise failure_of(answer)
         attribute = row_of(answer, _Attribute)
         return Column(attribute.attribute_type, attribute.max_length)
+
+    def organisation(self) -> Organisation:
+        """The organisation's own settings for mail and files."""
+        path = odata.query(
+            "organizations",
+            select="maxuploadfilesize,blockedattachments,requireapprovalforuseremail,requireapprovalforqueueemail",
+        )
+        return next(iter(self.rows(path, Organisation)), Organisation())
+
+    def owners(self, addresses: Iterable[str]) -> tuple[MailOwner, ...]:
+        """The users and queues with these addresses, and how Dataverse itself treats their mail."""
+        found: list[MailOwner] = []
+        for some in odata.portions(addresses, most=SEVERAL, longest=8_000):
+            for table, entity_set, column, state in _MAIL_TABLES:
+                path = odata.query(
+                    entity_set,
+                    select=f"{table}id,{column},{state},incomingemaildeliverymethod,emailrouteraccessapproval",
+                    filter=odata.any_of(column, some),
+                )
+                names = {"id": f"{table}id", "address": column, "state": state}
+                found += [
+                    msgspec.convert(
+                        {**row, "table": table, **{name: row.get(of) for name, of in names.items()}}, MailOwner
+                    )
+                    for row in self.rows(path, dict[str, Any])
+                ]
+        return tuple(found)
+
+    def synchronised(self, addresses: Iterable[str]) -> frozenset[str] | None:
+        """Those of these addresses whose mailbox row is set to server-side synchronisation; None where we may not ask.
+
+        The app's own role may not: what users and queues say of it is enough. An administrator sees more.
+        """
+        found: set[str] = set()
+        for some in odata.portions(addresses, most=SEVERAL, longest=8_000):
+            wanted = f"incomingemaildeliverymethod eq {SYNCHRONISED} and {odata.any_of('emailaddress', some)}"
+            answer = self._api.send("GET", odata.query("mailboxes", select="emailaddress", filter=wanted))
+            if answer.status in {403, 404}:
+                return None
+            found.update(row.emailaddress.lower() for row in rows_of(answer, _MailboxRow) if row.emailaddress)
+        return frozenset(found)
 
     def rows(self, path: str, shape: type[T]) -> tuple[T, ...]:
         """The rows of a query; raises what a failed answer means."""

@@ -103,6 +103,8 @@ class Webhooks:
         self._transport = transport
         self._root = f"{api_uri}/v3/webhooks"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
+        self.date = ""
+        """The Date header of Nylas' last answer."""
 
     def all(self) -> tuple[Webhook, ...]:
         """Every destination, in the order in which they were made."""
@@ -150,12 +152,14 @@ class Webhooks:
 
     def _sent(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
         headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
-        return self._transport.send(
+        answer = self._transport.send(
             method,
             f"{self._root}{path}",
             headers=headers,
             body=msgspec.json.encode(body) if body is not None else None,
         )
+        self.date = answer.headers.get("Date", "")
+        return answer
 
 
 def chosen(webhooks: Sequence[Webhook], named: str | None) -> Webhook:

@@ -16,7 +16,7 @@ from sandbox.entra import EntraStandIn
 from sandbox.faults import Faults
 from sandbox.nylas import NylasStandIn
 from sandbox.servers import Certificate, Server
-from tests.mailsync.admin.desk import Clock, Desk
+from tests.mailsync.admin.desk import App, Clock, Desk
 
 TENANT = "0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"
 CLIENT = "7a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
@@ -105,3 +105,11 @@ def opened(
         app.clock = clock
         app.hurry = 1e6
         yield Desk(nylas, dataverse, faults, settings, clock, app)
+
+
+@pytest.fixture
+def deployed() -> Iterator[tuple[App, str]]:
+    """The deployed app's endpoint and its URL."""
+    app = App()
+    with Server(app) as server:
+        yield app, f"{server.url}/api/webhooks/nylas"

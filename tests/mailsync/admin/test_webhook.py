@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mailsync import ingest
 from mailsync.nylas.notification import USED_TYPES
 from mailsync.nylas.webhooks import TRIGGERS, mark_of
 from sandbox.entra import EntraStandIn
@@ -15,52 +14,9 @@ from sandbox.faults import Answer, Fault
 from sandbox.servers import Certificate, Server
 from sandbox.vault import VaultStandIn
 from sandbox.webhooks import Webhook
-from tests.mailsync.admin.desk import Desk
+from tests.mailsync.admin.desk import App, Desk
 
 NAME = "nylas-webhook-secret"
-
-
-class App:
-    """The deployed app's endpoint: the product's own ingest, behind a socket, with the secrets it was told."""
-
-    def __init__(self) -> None:
-        self.secrets: tuple[str, ...] = ("not-yet",)
-        self.answers: list[int] = []
-        self.slow_to_learn = 0
-        """So many deliveries are still judged by the secrets before."""
-        self._before: tuple[str, ...] = ()
-
-    def learn(self, *secrets: str) -> None:
-        self._before, self.secrets = self.secrets, secrets
-
-    async def __call__(self, scope, receive, send) -> None:
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body", False):
-                break
-        if scope["method"] == "GET":
-            query = dict(one.partition("=")[::2] for one in scope["query_string"].decode().split("&"))
-            reply = ingest.answer_challenge(query.get("challenge"))
-        else:
-            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-            known, self.slow_to_learn = (
-                (self._before, self.slow_to_learn - 1) if self.slow_to_learn else (self.secrets, 0)
-            )
-            reply = ingest.accept(body, headers, secrets=known, send=lambda _: None, now=1)
-            self.answers.append(reply.status)
-        text = reply.text.encode()
-        headers_out = [(b"content-length", str(len(text)).encode())]
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers_out})
-        await send({"type": "http.response.body", "body": text})
-
-
-@pytest.fixture
-def deployed() -> Iterator[tuple[App, str]]:
-    app = App()
-    with Server(app) as server:
-        yield app, f"{server.url}/api/webhooks/nylas"
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mailsync.doctor import Doctor
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
+    from mailsync.mailboxes import MailboxOverview
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
@@ -256,6 +257,23 @@ class Wiring:
             ),
             policy=lambda: self.policy,
             clock=self.clock,
+        )
+
+    @property
+    def mailbox_overview(self) -> MailboxOverview:
+        """Each mailbox in one line."""
+        from mailsync.dataverse.access import Access
+        from mailsync.mailboxes import MailboxOverview
+
+        return self._once(
+            "mailbox_overview",
+            lambda: MailboxOverview(
+                grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are told in their place
+                mailboxes=self._mailboxes,
+                journal=self._journal,
+                access=lambda: Access(self._api),
+                clock=self.clock,
+            ),
         )
 
     def _setting_problems(self) -> Mapping[str, str]:

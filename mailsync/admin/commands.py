@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, dataverse, doctor, explain, policy, simulate, sweep, verify, webhook
+from mailsync.admin import aside, dataverse, doctor, explain, mailboxes, policy, simulate, sweep, verify, webhook
 
 app = typer.Typer(
     name="mailsync",
@@ -20,6 +20,7 @@ app = typer.Typer(
     ),
 )
 app.command("doctor")(doctor.doctor)
+app.command("mailboxes")(mailboxes.mailboxes)
 app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)

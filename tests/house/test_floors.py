@@ -42,6 +42,7 @@ FLOORS = {
     "mailsync.named": 3,
     "mailsync.rotation": 3,
     "mailsync.doctor": 3,
+    "mailsync.mailboxes": 3,
     "mailsync.wiring": 4,
     "mailsync.admin": 5,
     "mailsync.__main__": 6,

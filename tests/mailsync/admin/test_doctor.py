@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
     ),
     "no grant is valid": (lambda p: p.desk.nylas.expire(p.grant), "grants", "bad", "none of 1 is valid", 1),
     "Nylas is down": (
-        lambda p: p.desk.faults["nylas"].add(Fault(Answer(503))), "grants", "unknown", "could not be read", 0,
+        lambda p: p.desk.faults["nylas"].add(Fault(Answer(503))), "grants", "unknown", "Nylas gave no answer", 0,
     ),
     "Entra refuses": (
         lambda p: p.environment.setenv("AZURE_CLIENT_SECRET", "wrong"), "identity", "bad", "entra_refused", 1,

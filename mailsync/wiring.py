@@ -650,6 +650,11 @@ class Wiring:
         )
 
 
+def called() -> str:
+    """How the commands were called: `bin/mailsync` says so, for the shell completes words of one name only."""
+    return os.environ.get("MAILSYNC_CALLED") or "python -m mailsync"
+
+
 def wiring_here(folder: Path) -> Wiring:
     """The wiring of a command: as the Functions host does, it takes over what local.settings.json in a folder holds.
 

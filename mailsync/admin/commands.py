@@ -9,7 +9,6 @@ from mailsync.admin import aside, dataverse, doctor, explain, mailboxes, policy,
 app = typer.Typer(
     name="mailsync",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they show local variables, and with them secrets and mail
     rich_markup_mode="markdown",
     help=(

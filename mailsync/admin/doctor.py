@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mailsync.admin.console import ending, say, say_json, say_table, wiring_of
 from mailsync.admin.options import AsJson
-from mailsync.doctor import Result, worst
-from mailsync.windows import moment
+from mailsync.doctor import Result, told, worst
 
 if TYPE_CHECKING:
     from mailsync.doctor import Finding
@@ -43,25 +42,6 @@ def doctor(
         _say(found, everything=all_)
     if worst(found):
         raise typer.Exit(worst(found))
-
-
-def told(found: tuple[Finding, ...], now: float) -> dict[str, Any]:
-    """An examination for a machine."""
-    return {
-        "made": moment(int(now)),
-        "exit_code": worst(found),
-        "counts": {result.value: sum(one.result is result for one in found) for result in Result},
-        "findings": [
-            {
-                "topic": one.topic,
-                "checked": one.checked,
-                "result": one.result.value,
-                "says": one.says,
-                "todo": one.todo,
-            }
-            for one in found
-        ],
-    }
 
 
 def _say(found: tuple[Finding, ...], *, everything: bool) -> None:

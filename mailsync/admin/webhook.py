@@ -77,7 +77,10 @@ def register(
 
 @app.command("list")
 def list_(context: typer.Context, *, addresses: ShowAddresses = False, as_json: AsJson = False) -> None:
-    """List the webhooks of the Nylas application, their state, and whether they tell of everything the app uses."""
+    """List the webhooks of the Nylas application, their state, and whether they tell of everything the app uses.
+
+    `python -m mailsync webhook list --addresses`
+    """
     with ending(as_json=as_json):
         found = wiring_of(context).webhooks.all()
     if as_json:
@@ -116,6 +119,8 @@ def resume(context: typer.Context, *, which: Which = None, as_json: AsJson = Fal
     """Let Nylas deliver again, after a pause or when it had given up (`failed`); it asks the endpoint first.
 
     What came meanwhile is not told any more: the sweep finds it within minutes, `sweep MAILBOX --since` at once.
+
+    `python -m mailsync webhook resume`
     """
     _set_status(context, which, ACTIVE, as_json=as_json)
 

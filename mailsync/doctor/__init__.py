@@ -16,9 +16,10 @@ from mailsync.doctor.host import examine_host
 from mailsync.doctor.nylas import NylasSide, examine_nylas
 from mailsync.doctor.storage import examine_storage
 from mailsync.storage.probe import Probe
+from mailsync.windows import moment
 from mapping.policy import Policy
 
-__all__ = ["Doctor", "Finding", "Result", "worst"]
+__all__ = ["Doctor", "Finding", "Result", "told", "worst"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +66,22 @@ def worst(findings: tuple[Finding, ...]) -> int:
     if any(one.is_setting for one in wrong):
         return 2
     return 1 if wrong else 0
+
+
+def told(found: tuple[Finding, ...], now: float) -> dict[str, Any]:
+    """An examination for a machine."""
+    return {
+        "made": moment(int(now)),
+        "exit_code": worst(found),
+        "counts": {result.value: sum(one.result is result for one in found) for result in Result},
+        "findings": [
+            {
+                "topic": one.topic,
+                "checked": one.checked,
+                "result": one.result.value,
+                "says": one.says,
+                "todo": one.todo,
+            }
+            for one in found
+        ],
+    }

@@ -16,6 +16,7 @@ from tests.journeys.office import Office
 def test_a_running_organisation_is_well_and_its_app_takes_what_is_signed(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    office.receive(office.mail(office.contact(), office.ida.owner))
     settings = {name: value for name, value in office.world.settings().items() if value}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

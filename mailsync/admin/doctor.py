@@ -28,7 +28,8 @@ def doctor(
     """Examine settings, policy, storage, Nylas, the webhook, Entra and Dataverse, and say what to do.
 
     It delivers a signed notification of its own to the app, writes and deletes a row and a message in storage, and
-    reads everywhere else. Ends with 2 where a setting is to be mended, with 1 where anything else is bad, else with 0.
+    reads everywhere else. Ends with 2 where a setting is to be mended, with 1 where anything else is bad or could not
+    be looked at, else with 0.
     The same examination is there inside the app, where no console is: the admin function `manage/doctor`.
 
     `python -m mailsync doctor --url "$(azd env get-value WEBHOOK_URL)"`

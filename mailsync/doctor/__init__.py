@@ -61,8 +61,8 @@ class Doctor:
 
 
 def worst(findings: tuple[Finding, ...]) -> int:
-    """The exit code: 2 where a setting is to be mended, 1 where anything else is bad, else 0."""
-    wrong = [one for one in findings if one.result is Result.BAD]
+    """The exit code: 2 where a setting is to be mended, 1 where anything else is bad or could not be seen, else 0."""
+    wrong = [one for one in findings if one.result in {Result.BAD, Result.UNKNOWN}]
     if any(one.is_setting for one in wrong):
         return 2
     return 1 if wrong else 0

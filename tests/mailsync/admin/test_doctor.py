@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
     ),
     "no grant is valid": (lambda p: p.desk.nylas.expire(p.grant), "grants", "bad", "none of 1 is valid", 1),
     "Nylas is down": (
-        lambda p: p.desk.faults["nylas"].add(Fault(Answer(503))), "grants", "unknown", "Nylas gave no answer", 0,
+        lambda p: p.desk.faults["nylas"].add(Fault(Answer(503))), "grants", "unknown", "Nylas gave no answer", 1,
     ),
     "Entra refuses": (
         lambda p: p.environment.setenv("AZURE_CLIENT_SECRET", "wrong"), "identity", "bad", "entra_refused", 1,
@@ -151,7 +151,7 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
         lambda p: p.desk.faults["dataverse"].add(Fault(Answer(401))), "identity", "bad", "dataverse_refused_identity", 1,
     ),
     "Dataverse is out of reach": (
-        lambda p: p.desk.faults["dataverse"].add(Fault(DropBefore())), "identity", "unknown", "no answer", 0,
+        lambda p: p.desk.faults["dataverse"].add(Fault(DropBefore())), "identity", "unknown", "no answer", 1,
     ),
     "a privilege is missing": (
         lambda p: p.lose("prvAppendToContact"), "privileges", "bad", "prvAppendToContact is missing", 1,
@@ -220,7 +220,7 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
         lambda p: p.desk.settings.update(
             AzureWebJobsStorage="AccountName=a;AccountKey=AAAA;QueueEndpoint=http://127.0.0.1:9/a;TableEndpoint=http://127.0.0.1:9/a"
         ),
-        "queues", "unknown", "storage account did not do as asked", 0,
+        "queues", "unknown", "storage account did not do as asked", 1,
     ),
 }  # fmt: skip
 

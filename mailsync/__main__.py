@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mailsync.admin.commands import app
+from mailsync.wiring import called
 
 if __name__ == "__main__":
-    app(prog_name="python -m mailsync")
+    app(prog_name=called())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -30,6 +30,17 @@ know the short form, the Functions host does."""
 
 VAULT_REFERENCE = "@Microsoft.KeyVault("
 """How a reference begins that stands in an app setting; one that can't be followed is given to the app as it stands."""
+
+
+FOR_DATAVERSE = frozenset(
+    {
+        *("DATAVERSE_URL", "DATAVERSE_CONCURRENCY", "DATAVERSE_NYLAS_ID_COLUMN"),
+        *("INSTANCE_COUNT", "TRACKING_POLICY", "ADOPT_EXISTING"),
+    }
+)
+"""What it takes to talk to Dataverse, whatever else is still missing."""
+FOR_NYLAS = frozenset({"NYLAS_API_KEY", "NYLAS_API_URI"})
+"""What it takes to talk to Nylas."""
 
 
 class SettingsError(ConfigurationError):
@@ -99,8 +110,11 @@ class Settings:
     ca_bundle: str | None
 
     @classmethod
-    def from_env(cls, env: Env) -> Settings:
-        """Raises SettingsError naming every missing or malformed setting."""
+    def from_env(cls, env: Env, *, only: Collection[str] | None = None) -> Settings:
+        """Raises SettingsError naming every missing or malformed setting.
+
+        `only`: those that are needed. What is wrong with others is passed over, and they are not to be used then.
+        """
         reading = _Reading(env)
         settings = cls(
             storage=_storage(reading),
@@ -114,14 +128,17 @@ class Settings:
             sync_since=reading.optional("SYNC_SINCE", _moment, None),
             tracking_policy=reading.optional("TRACKING_POLICY", _text, "tracking.toml"),
             adopt_existing=reading.optional("ADOPT_EXISTING", _truth, True),
-            nylas_id_column=reading.optional("DATAVERSE_NYLAS_ID_COLUMN", _column, None),
+            nylas_id_column=reading.optional("DATAVERSE_NYLAS_ID_COLUMN", column_name, None),
             dataverse_concurrency=reading.optional("DATAVERSE_CONCURRENCY", _between(1, 52), 24),
             instance_count=reading.optional("INSTANCE_COUNT", _between(1, 1000), 1),
             authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
             ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
         )
-        if reading.problems:
-            raise SettingsError(reading.problems)
+        problems = reading.problems
+        if only is not None:
+            problems = {name: problem for name, problem in problems.items() if name in only}
+        if problems:
+            raise SettingsError(problems)
         return settings
 
 
@@ -252,7 +269,8 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _column(text: str) -> str:
+def column_name(text: str) -> str:
+    """The logical name of a custom column; raises ValueError."""
     if not re.fullmatch(r"[a-z][a-z0-9]*_[a-z0-9_]{1,90}", text):
         raise ValueError("is not the logical name of a custom column such as contoso_nylasid")
     return text

@@ -18,7 +18,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mailsync.errors import ConfigurationError, Scope
-from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, SettingsError, StorageSettings
+from mailsync.settings import (
+    FOR_DATAVERSE,
+    FOR_NYLAS,
+    SWEEP_SCHEDULE,
+    IngestSettings,
+    Settings,
+    SettingsError,
+    StorageSettings,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -29,11 +37,15 @@ if TYPE_CHECKING:
     from mailsync.dataverse.definitions import Definitions
     from mailsync.dataverse.emails import Emails
     from mailsync.dataverse.resolver import Resolver
+    from mailsync.dataverse.setup import Setup
     from mailsync.dataverse.web_api import WebApi
+    from mailsync.doctor import Doctor
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
+    from mailsync.mailboxes import MailboxOverview
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
+    from mailsync.nylas.webhooks import Endpoint, Webhooks
     from mailsync.replay import Replayer
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
@@ -45,6 +57,7 @@ if TYPE_CHECKING:
     from mailsync.sweep import MailboxSweeper
     from mailsync.transport import Transport
     from mailsync.trouble import Handling
+    from mailsync.vault import Vault
     from mailsync.verify import Verifier
     from mailsync.write import EmailWriter
     from mapping.policy import Policy
@@ -169,6 +182,119 @@ class Wiring:
 
         return self._once("emails", lambda: Emails(self._api, definitions=self._definitions))
 
+    # setting up, while other settings may still be missing
+
+    @property
+    def dataverse_settings(self) -> Settings:
+        """Good for what Dataverse needs; raises SettingsError naming its own settings only."""
+        return self._once("dataverse_settings", lambda: Settings.from_env(self._env, only=FOR_DATAVERSE))
+
+    @property
+    def nylas_settings(self) -> Settings:
+        """Good for what Nylas needs; raises SettingsError naming its own settings only."""
+        return self._once("nylas_settings", lambda: Settings.from_env(self._env, only=FOR_NYLAS))
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of the Nylas application."""
+        return self._once("webhooks", self._make_webhooks)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The function app's own endpoint, to be delivered to as Nylas does."""
+        return self._once("endpoint", self._make_endpoint)
+
+    def vault(self, named: str) -> Vault:
+        """A key vault by its name or address; raises ArgumentError."""
+        from mailsync.dataverse.tokens import Tokens
+        from mailsync.gates import Gate
+        from mailsync.vault import Vault, resource_of, url_of
+
+        url = url_of(named)
+        gate = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
+        host = self.nylas_settings.authority_host
+        tokens = Tokens(lambda: _credential(host), resource=resource_of(url), gate=gate)
+        return Vault(self._transport("vault", url), url=url, token=tokens.current)
+
+    def known_secrets(self) -> tuple[str, ...]:
+        """The webhook's secrets as far as this environment tells them, the newest last."""
+        settings = Settings.from_env(self._env, only=())
+        return settings.webhook_secrets
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds / self.hurry)
+
+    def doctor(self, url: str | None = None) -> Doctor:
+        """Examines this deployment; `url` is its webhook's, where the environment does not tell it."""
+        from mailsync.dataverse.access import Access
+        from mailsync.doctor import Doctor
+        from mailsync.doctor.dataverse import DataverseSide
+        from mailsync.doctor.nylas import NylasSide
+        from mailsync.named import as_mailbox
+        from mailsync.nylas.webhooks import PATH
+        from mailsync.storage.probe import Probe
+
+        host = self._env.get("WEBSITE_HOSTNAME", "").strip()
+        return Doctor(
+            setting_problems=self._setting_problems,
+            env=self._env,
+            host=_read_json(HERE / "host.json"),
+            probe=lambda: self._once("probe", lambda: Probe(self._account)),
+            nylas=NylasSide(
+                grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are a finding
+                webhooks=lambda: self.webhooks,
+                endpoint=lambda: self.endpoint,
+                secrets=self.known_secrets,
+                url=url or (f"https://{host}{PATH}" if host else ""),
+            ),
+            dataverse=DataverseSide(
+                access=lambda: Access(self._api),
+                definitions=lambda: self._definitions,
+                settings=lambda: self.dataverse_settings,
+                policy=lambda: self.policy,
+                mailboxes=lambda: [as_mailbox(grant) for grant in self._grants.all()],
+            ),
+            policy=lambda: self.policy,
+            clock=self.clock,
+        )
+
+    @property
+    def mailbox_overview(self) -> MailboxOverview:
+        """Each mailbox in one line."""
+        from mailsync.dataverse.access import Access
+        from mailsync.mailboxes import MailboxOverview
+
+        return self._once(
+            "mailbox_overview",
+            lambda: MailboxOverview(
+                grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are told in their place
+                mailboxes=self._mailboxes,
+                journal=self._journal,
+                access=lambda: Access(self._api),
+                clock=self.clock,
+            ),
+        )
+
+    def _setting_problems(self) -> Mapping[str, str]:
+        try:
+            Settings.from_env(self._env)
+        except SettingsError as error:
+            return error.problems
+        return {}
+
+    @property
+    def application(self) -> str:
+        """The client id of the identity in the environment; empty where there is none."""
+        return self._env.get("AZURE_CLIENT_ID", "").strip()
+
+    @property
+    def dataverse_setup(self) -> Setup:
+        """Sets up the Dataverse side."""
+        from mailsync.dataverse.setup import Setup
+
+        return self._once("dataverse_setup", lambda: Setup(self._api))
+
     # what a person asks for
 
     def mailbox(self, named: str) -> Mailbox:
@@ -253,7 +379,7 @@ class Wiring:
     def _grants(self) -> Grants:
         from mailsync.nylas.grants import Grants
 
-        settings = self.settings
+        settings = self.nylas_settings
         return self._once("grants", lambda: Grants(api_uri=settings.nylas_api_uri, api_key=settings.nylas_api_key))
 
     @property
@@ -285,7 +411,7 @@ class Wiring:
     @property
     def policy(self) -> Policy:
         """The reviewed policy; raises ConfigurationError with everything that is wrong with it."""
-        return self._once("policy", lambda: self.read_policy(HERE / self.settings.tracking_policy))
+        return self._once("policy", lambda: self.read_policy(HERE / self.dataverse_settings.tracking_policy))
 
     @property
     def _api(self) -> WebApi:
@@ -311,7 +437,7 @@ class Wiring:
         from mailsync.transport import READ_TIMEOUT, Transport
 
         hurried = max(READ_TIMEOUT / self.hurry, min(READ_TIMEOUT, LEAST_PATIENCE))
-        return Transport(vendor, base_url=url, verify=self.settings.ca_bundle or True, read_timeout=hurried)
+        return Transport(vendor, base_url=url, verify=self._env.get("REQUESTS_CA_BUNDLE") or True, read_timeout=hurried)
 
     def _queues(self, *, prompt: bool) -> Queues:
         from mailsync.storage.queues import Queues
@@ -358,6 +484,21 @@ class Wiring:
             gate_of=mailboxes.of,
         )
 
+    def _make_webhooks(self) -> Webhooks:
+        from mailsync.nylas.webhooks import Webhooks
+
+        settings = self.nylas_settings
+        return Webhooks(
+            self._transport("nylas", settings.nylas_api_uri),
+            api_uri=settings.nylas_api_uri,
+            api_key=settings.nylas_api_key,
+        )
+
+    def _make_endpoint(self) -> Endpoint:
+        from mailsync.nylas.webhooks import Endpoint
+
+        return Endpoint(self._transport("endpoint", "https://endpoint.invalid"))
+
     def _make_connected(self) -> Connected:
         from mailsync.connected import Connected
 
@@ -390,14 +531,14 @@ class Wiring:
         from mailsync.dataverse.web_api import WebApi
         from mailsync.gates import Gate
 
-        settings = self.settings
+        settings = self.dataverse_settings
         transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
         return WebApi(
             transport,
             url=settings.dataverse_url,
-            tokens=Tokens(lambda: _dataverse_credential(settings), resource=settings.dataverse_url, gate=entra),
+            tokens=Tokens(lambda: _credential(settings.authority_host), resource=settings.dataverse_url, gate=entra),
             gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
             most_at_once=at_once,
         )
@@ -509,6 +650,11 @@ class Wiring:
         )
 
 
+def called() -> str:
+    """How the commands were called: `bin/mailsync` says so, for the shell completes words of one name only."""
+    return os.environ.get("MAILSYNC_CALLED") or "python -m mailsync"
+
+
 def wiring_here(folder: Path) -> Wiring:
     """The wiring of a command: as the Functions host does, it takes over what local.settings.json in a folder holds.
 
@@ -518,6 +664,14 @@ def wiring_here(folder: Path) -> Wiring:
         if value:
             os.environ.setdefault(name, value)
     return Wiring()
+
+
+def _read_json(path: Path) -> Mapping[str, Any] | None:
+    try:
+        read: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read
 
 
 def _local_settings(path: Path) -> Mapping[str, str]:
@@ -534,12 +688,12 @@ def _local_settings(path: Path) -> Mapping[str, str]:
     return values
 
 
-def _dataverse_credential(settings: Settings) -> TokenCredential:
+def _credential(host: str | None) -> TokenCredential:
+    """The identity of the environment, for whatever is no storage; `host` is another authority than the public one."""
     from azure.identity import DefaultAzureCredential
 
     # items wait for the token: its own defaults would let an Entra that never answers hold them for minutes
     patience = {"connection_timeout": 4, "read_timeout": 8, "retry_total": 0}
-    host = settings.authority_host
     if host is None:
         return DefaultAzureCredential(**patience)
     bare = host.removeprefix("https://").strip("/")

@@ -47,7 +47,10 @@ def list_(
     replayed: Annotated[bool, typer.Option(help="Also what was replayed since.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what was put aside and waits for somebody, oldest first."""
+    """List what was put aside and waits for somebody, oldest first.
+
+    `python -m mailsync aside list --reason dataverse_refused_row`
+    """
     with ending(as_json=as_json):
         kept = _kept(wiring_of(context), reason, mailbox)
         shown = [one for one in kept if replayed or one.replayed is None]
@@ -66,7 +69,10 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, *, key: Key, mailbox: InMailbox = None, as_json: AsJson = False) -> None:
-    """Show one item with the reason, what to do about it, and the vendor's evidence."""
+    """Show one item with the reason, what to do about it, and the vendor's evidence.
+
+    `python -m mailsync aside show 3f9c2a41b07d`
+    """
     with ending(as_json=as_json):
         one = _called(wiring_of(context), key, mailbox)
     if as_json:
@@ -102,6 +108,8 @@ def replay(
 
     Mend the cause first. An item that fails again is put aside again, with its new reason; one whose message has been
     written meanwhile ends at the journal. Replaying twice is safe, and asks for `--again`.
+
+    `python -m mailsync aside replay --reason mailbox_disconnected --mailbox ann@contoso.com`
     """
     if not (key or reason or mailbox or everything):
         raise typer.BadParameter("name a KEY, or give --reason, --mailbox or --all")

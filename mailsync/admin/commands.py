@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, explain, policy, simulate, sweep, verify
+from mailsync.admin import aside, dataverse, doctor, explain, mailboxes, policy, simulate, sweep, verify, webhook
 
 app = typer.Typer(
     name="mailsync",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # they show local variables, and with them secrets and mail
     rich_markup_mode="markdown",
     help=(
@@ -19,9 +18,13 @@ app = typer.Typer(
         "Ends with 0, with 2 where a setting, a key or an argument is to be mended, else with 1."
     ),
 )
+app.command("doctor")(doctor.doctor)
+app.command("mailboxes")(mailboxes.mailboxes)
 app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
 app.add_typer(aside.app, name="aside")
 app.add_typer(policy.app, name="policy")
+app.add_typer(dataverse.app, name="dataverse")
+app.add_typer(webhook.app, name="webhook")

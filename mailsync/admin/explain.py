@@ -30,6 +30,8 @@ def explain(
     """Tell every step of one message: seen when and from where, decided by which rule, written as what, what is next.
 
     By a Message-ID it tells of every mailbox that brought this mail to Dataverse. Subjects and bodies are never shown.
+
+    `python -m mailsync explain ann@contoso.com "<quote.17@fabrikam.example>"`
     """
     with ending(as_json=as_json):
         wiring = wiring_of(context)

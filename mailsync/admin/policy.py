@@ -24,6 +24,8 @@ def check(
     """Read a policy file; everything that is wrong with it is named by line and key.
 
     Needs no settings and asks nobody. What it would do to real mail, `simulate` shows.
+
+    `python -m mailsync policy check new.toml`
     """
     with ending(as_json=as_json):
         policy = wiring_of(context).read_policy(file)
@@ -36,5 +38,8 @@ def check(
 
 @app.command("schema")
 def schema() -> None:
-    """Print the JSON schema of the policy file, for editors that check while one writes."""
+    """Print the JSON schema of the policy file, for editors that check while one writes.
+
+    `python -m mailsync policy schema > tracking.schema.json`
+    """
     say_json(schema_of_policy())

@@ -43,6 +43,8 @@ def simulate(
     Shows what would be tracked and what which rule would skip, by person and domain. Given two policies it shows where
     they differ. Reads each message once from its mailbox, as the app does, and asks Dataverse whose the addresses are;
     the output names people and subjects, which no log of the app does.
+
+    `python -m mailsync simulate --since 14d --policy tracking.toml --policy new.toml`
     """
     if policy is not None and len(policy) > MOST_POLICIES:
         raise typer.BadParameter("can be given twice at most", param_hint="--policy")

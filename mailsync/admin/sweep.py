@@ -24,6 +24,8 @@ def sweep(
     The function app does it: this enqueues one sweep for each day of the span. What the journal knows is left alone,
     the rest is enqueued like any other message. The mailbox's own sweep goes on from where it was, untouched; mail
     from before the mailbox was connected, or before `SYNC_SINCE`, is not swept. `verify` then proves the span.
+
+    `python -m mailsync sweep ann@contoso.com --since 36h`
     """
     with ending(as_json=as_json):
         wiring = wiring_of(context)

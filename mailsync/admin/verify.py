@@ -71,6 +71,8 @@ def verify(
     and beside it the emails that are doubled (equal Message-ID and direction) or left open. Ends with 0 only where
     nothing is unexplained, doubled or left open. `--repair` enqueues what is unexplained; what somebody removed from
     Dataverse stays removed, unless `--recreate` brings it back, as after an environment was restored.
+
+    `python -m mailsync verify --since 2d --repair`
     """
     if recreate and as_json and not yes:
         raise typer.BadParameter("asks before it brings anything back; with --json add --yes", param_hint="--recreate")

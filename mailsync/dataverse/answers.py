@@ -37,6 +37,11 @@ SERVICE_PROTECTION = frozenset({"0x80072321", "0x80072322", "0x80072326"})
 SQL_TROUBLE = frozenset({"0x80044151", "0x80044150"})
 """SQL time-out; generic SQL error, which deadlocks hide in. Both pass."""
 
+LACKS_PRIVILEGE = "0x80040220"
+"""Whoever asks lacks a privilege; the message names it."""
+
+_PRIVILEGE = re.compile(r"(?:is missing |PrivilegeName: )(prv\w{1,120})")
+"""How messages name the privilege that is missing (public reports of 2019 to 2026)."""
 _SAFE = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
 
@@ -86,6 +91,12 @@ def evidence_of(answer: Answer) -> Evidence:
     )
 
 
+def lacking_in(complaint: Complaint) -> str:
+    """The privilege that whoever asked lacks, by name; empty where the complaint is another one."""
+    named = _PRIVILEGE.search(complaint.message) if complaint.code == LACKS_PRIVILEGE else None
+    return named[1] if named is not None else ""
+
+
 def is_done(answer: Answer) -> bool:
     """Whether Dataverse did what it was asked to write; 200 is what a proxy or a sign-in page in its place says."""
     return answer.status in {201, 204}
@@ -117,6 +128,14 @@ def failure_of(answer: Answer) -> MailSyncError:
             scope=Scope.ORGANISATION,
             evidence=evidence,
             retry_after=answer.retry_after,
+        )
+    lacking = lacking_in(complaint_of(answer)) if status == 403 else ""
+    if lacking:
+        return ConfigurationError(
+            f"the roles of this application user lack the privilege {lacking}; `dataverse setup` gives it all it needs",
+            reason="dataverse_lacks_privilege",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
         )
     if status in {401, 403}:
         return ConfigurationError(

@@ -31,6 +31,7 @@ from mailsync.dataverse.answers import (
     evidence_of,
     failure_of,
     is_done,
+    lacking_in,
 )
 from mailsync.dataverse.resolver import Resolver, messageid_query
 from mailsync.dataverse.rows import EmailRow, preferred, row_of, rows_of
@@ -278,9 +279,16 @@ class Creation:
             self._go_on(work, there=None)
         except MessageError:
             # refused for good: an open email nobody will ever complete is worse than none
-            self._api.send("DELETE", f"emails({work.email.activityid})")
+            self._take_back(work)
             raise
         return self._created(work)
+
+    def _take_back(self, work: _Work) -> None:
+        """Delete an email of ours; raises ConfigurationError where we may not: somebody must give us the right."""
+        answer = self._api.send("DELETE", f"emails({work.email.activityid})")
+        failure = None if is_done(answer) else failure_of(answer)
+        if isinstance(failure, ConfigurationError):
+            raise failure
 
     def _created(self, work: _Work) -> Written:
         if work.refused_owner is not None:  # and another was taken, so it was the owner and not us
@@ -462,7 +470,8 @@ class Creation:
         failure = failure_of(answer)
         if isinstance(failure, TransientError):
             raise failure
-        work.notes.append(f"queue item refused: {failure.evidence}")
+        lacking = lacking_in(complaint_of(answer))
+        work.notes.append(f"queue item refused: {failure.evidence}{f' {lacking}' if lacking else ''}")
 
     def _leave_refused_owner(self, work: _Work) -> None:
         owner = work.email.owner.record

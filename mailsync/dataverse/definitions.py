@@ -124,4 +124,4 @@ def _leave_out(answer: Answer) -> None:
     failure = failure_of(answer)
     if isinstance(failure, TransientError):
         raise failure
-    emit("table_left_out", reason=failure.reason, evidence=failure.evidence)
+    emit("table_left_out", reason=failure.reason, evidence=failure.evidence, advice=failure)

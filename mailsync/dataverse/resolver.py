@@ -254,7 +254,7 @@ class Resolver:
         if not isinstance(failure, (MessageError, ConfigurationError)):
             raise failure
         self._missing[name] = self._clock() + MISSING_LIFE
-        emit("table_left_out", reason=failure.reason, evidence=failure.evidence)
+        emit("table_left_out", reason=failure.reason, evidence=failure.evidence, advice=failure)
         return True
 
     def _known_limits(self) -> Limits | None:

@@ -35,7 +35,8 @@ class WebApi:
         self._transport = transport
         self._gate = gate
         self._most_at_once = most_at_once
-        self._root = url
+        self.root = url
+        """Where the environment is, without a slash at its end."""
         self._tokens = tokens
 
     def check(self) -> None:
@@ -64,7 +65,7 @@ class WebApi:
         token = self._tokens.current()
         headers["Authorization"] = f"Bearer {token}"
         with self._gate.passing():
-            answer = self._transport.send(method, f"{self._root}{VERSION_PATH}{path}", headers=headers, body=body)
+            answer = self._transport.send(method, f"{self.root}{VERSION_PATH}{path}", headers=headers, body=body)
             self._gate.limit = parallelism(answer.headers, most=self._most_at_once)
             if answer.status in {429, 502, 503, 504}:
                 raise failure_of(answer)

@@ -15,6 +15,7 @@ from sandbox.dataverse.queries import options_of
 from sandbox.dataverse.refusals import NOT_FOUND, ODataError, no_http_method, no_resource, syntax
 from sandbox.dataverse.requests import Request
 
+_ACTIONS = ("Create", "Read", "Write", "Delete", "Assign", "Share", "Append", "AppendTo")
 _TYPES = {
     "text": "String",
     "integer": "Integer",
@@ -37,7 +38,7 @@ def definitions(model: Model, request: Request, key: str | None, rest: list[str]
     if key is None:
         tables = _matching([_definition(table) for table in model.tables.values()], options.get("$filter"))
         return json_answer({"@odata.context": context, "value": [_picked(table, wanted) for table in tables]})
-    table = _table(model, key)
+    table = table_of(model, key)
     if not rest:
         return json_answer({"@odata.context": f"{context}/$entity", **_picked(_definition(table), wanted)})
     if column := re.fullmatch(r"Attributes\(LogicalName='(\w+)'\)", rest[0]):
@@ -49,7 +50,8 @@ def definitions(model: Model, request: Request, key: str | None, rest: list[str]
     return json_answer({"@odata.context": context, "value": [_picked(entry, wanted) for entry in entries]})
 
 
-def _table(model: Model, key: str) -> Table:
+def table_of(model: Model, key: str) -> Table:
+    """The table that the key in an address names."""
     logical = re.fullmatch(r"LogicalName='(\w+)'", key)
     table = model.tables.get(logical[1]) if logical else None
     if table is None:
@@ -69,7 +71,14 @@ def _definition(table: Table) -> dict[str, object]:
         "IsActivity": table.logical == "email",
         "IsOptimisticConcurrencyEnabled": True,
         "OwnershipType": "UserOwned" if table.owned else "None",
+        "Privileges": [_privilege(table, action) for action in _ACTIONS],
     }
+
+
+def _privilege(table: Table, action: str) -> dict[str, object]:
+    name = f"prv{action}{table.privilege}"
+    depths = {f"CanBe{depth}": table.owned or depth == "Global" for depth in ("Basic", "Local", "Deep", "Global")}
+    return {"Name": name, "PrivilegeId": str(uuid5(NAMESPACE_URL, name)), "PrivilegeType": action, **depths}
 
 
 def _attribute(model: Model, table: Table, name: str) -> dict[str, object]:

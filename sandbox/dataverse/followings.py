@@ -11,6 +11,9 @@ from sandbox.dataverse.rules import Change
 class Followings:
     """What the platform does with a row beyond its columns: nothing, where a table does not say otherwise."""
 
+    def check_asked(self, change: Change) -> None:
+        """Refuse a new row that a request asks for, though the platform itself may make it."""
+
     def check_new(self, change: Change) -> None:
         """Refuse a new row, or add what follows from it to what is written."""
 

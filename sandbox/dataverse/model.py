@@ -82,6 +82,7 @@ class Table:
     key: str
     name: str
     code: int
+    privilege: str
     owned: bool
     dated: bool
     methods: frozenset[str]
@@ -120,8 +121,12 @@ class Table:
 class Model:
     """All declared tables, by logical name and by entity set."""
 
-    tables: Mapping[str, Table]
-    sets: Mapping[str, Table]
+    tables: dict[str, Table]
+    sets: dict[str, Table]
+
+    def add(self, table: Table) -> None:
+        """Put a table in the place of the one of its name."""
+        self.tables[table.logical] = self.sets[table.set] = table
 
 
 def load_model(
@@ -161,6 +166,7 @@ def _table(logical: str, entry: Mapping[str, Any], installed: Collection[str]) -
         key=entry["key"],
         name=entry["name"],
         code=entry["code"],
+        privilege=entry["privilege"],
         owned=owned,
         dated=dated,
         methods=frozenset(entry.get("methods", ("GET", "POST", "PATCH", "DELETE"))),

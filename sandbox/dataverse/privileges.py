@@ -62,6 +62,10 @@ class Privileges:
         if rest and (privilege := _DEFINITIONS.get(rest[0].partition("(")[0])):
             self._need(privilege)
 
+    def create_column(self) -> None:
+        """Add a column to a table. [unproven]"""
+        self._need("prvCreateAttribute")
+
     def impersonate(self) -> None:
         """Act for another user."""
         self._need("prvActOnBehalfOfAnotherUser")

@@ -7,11 +7,13 @@ from urllib.parse import unquote
 from sandbox.dataverse.answers import Answer, json_answer
 from sandbox.dataverse.definitions import definitions
 from sandbox.dataverse.model import NAMESPACE, Table
+from sandbox.dataverse.new_columns import NewColumns
 from sandbox.dataverse.privileges import Privileges
 from sandbox.dataverse.reading import Reading
 from sandbox.dataverse.refusals import missing, no_http_method, no_message, no_path, no_resource
 from sandbox.dataverse.requests import Request, id_of, segment
 from sandbox.dataverse.rows import Rows
+from sandbox.dataverse.security import Security
 from sandbox.dataverse.uploads import Uploads
 from sandbox.dataverse.writing import Writing
 
@@ -19,12 +21,16 @@ from sandbox.dataverse.writing import Writing
 class Routes:
     """The resources of one organisation."""
 
-    def __init__(self, rows: Rows, reading: Reading, writing: Writing, privileges: Privileges) -> None:
+    def __init__(
+        self, rows: Rows, reading: Reading, writing: Writing, privileges: Privileges, security: Security
+    ) -> None:
         self._rows = rows
         self._reading = reading
         self._writing = writing
         self._uploads = Uploads(rows, writing)
+        self._columns = NewColumns(rows, privileges)
         self._privileges = privileges
+        self._security = security
 
     def run(self, request: Request) -> Answer:
         """Do what a request asks; its path is relative to the root of the Web API."""
@@ -36,9 +42,13 @@ class Routes:
         name, key = segment(head)
         if name == "WhoAmI" and not key and not rest:
             return self._who_am_i(request)
+        if name == "RetrieveRolePrivilegesRole" and not rest:
+            return self._security.role_privileges(request, key)
         if name in self._uploads.actions and key is None and not rest:
             return self._uploads.run(request, name)
         if name == "EntityDefinitions":
+            if request.method == "POST":
+                return self._columns.create(request, key, rest)
             self._privileges.define(rest)
             return definitions(self._rows.model, request, key, rest)
         table = self._rows.model.sets.get(name)
@@ -64,7 +74,8 @@ class Routes:
         if request.method == "GET" and "GET" not in table.methods:
             raise no_message("Retrieve", table.logical)
         if rest:
-            return self._below_row(request, table, row, rest)
+            found = self._security.below(request, table, row, rest)
+            return self._below_row(request, table, row, rest) if found is None else found
         match request.method:
             case "GET":
                 return self._reading.row(request, table, row)

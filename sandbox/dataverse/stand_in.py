@@ -30,6 +30,7 @@ from sandbox.dataverse.requests import Request, relative
 from sandbox.dataverse.routes import Routes
 from sandbox.dataverse.rows import Rows
 from sandbox.dataverse.rules import Behaviour, Change, check_pair
+from sandbox.dataverse.security import Security
 from sandbox.dataverse.writing import Writing
 
 _URL_CAP = 32_768
@@ -96,7 +97,8 @@ class DataverseStandIn:
         self.privileges = privileges
         reading = Reading(self._rows, self._privileges)
         self._writing = Writing(self._rows, reading, self._privileges, behaviour)
-        self._routes = Routes(self._rows, reading, self._writing, self._privileges)
+        self._security = Security(self._rows, reading, self._privileges)
+        self._routes = Routes(self._rows, reading, self._writing, self._privileges, self._security)
         self._batches = Batches(self._rows, self._routes.run, behaviour)
         self._lock = threading.RLock()
         self._log: deque[Logged] = deque(maxlen=100_000)
@@ -143,6 +145,16 @@ class DataverseStandIn:
     def used_privileges(self) -> set[str]:
         """The privileges that requests needed so far, granted or not; may be cleared."""
         return self._privileges.used
+
+    @property
+    def depths(self) -> dict[str, str]:
+        """How deep the application user's privileges reach, where it is not Global; to be changed."""
+        return self._security.depths
+
+    def privileges_of(self, user: str | UUID) -> dict[str, str]:
+        """The privileges that a user has by its roles, with their depths."""
+        with self._lock:
+            return self._security.of_user(str(user).lower())
 
     @property
     def roleless(self) -> set[str]:

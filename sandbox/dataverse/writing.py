@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import uuid4
 
-from sandbox.dataverse import attachments, queue_items
+from sandbox.dataverse import attachments, queue_items, security
 from sandbox.dataverse.answers import VERSION, Answer
 from sandbox.dataverse.attachments import Attachments
 from sandbox.dataverse.bodies import change_of
@@ -50,6 +50,8 @@ class Writing:
             "email": self.emails,
             attachments.TABLE: Attachments(rows, self.emails),
             queue_items.TABLE: in_queues,
+            security.ROLE: security.Roles(rows),
+            security.USER: security.Users(rows),
         }
         self._plain = Followings()
 
@@ -108,6 +110,7 @@ class Writing:
         self._privileges.act(table, "create")
         self._privileges.write(table, change, request.caller)
         self.owners.check(table, change, request.caller)
+        self._following(table).check_asked(change)
         check_plug_in(self._behaviour, table, change)
         check_created_state(table, change)
         row_id = self.create(table, change, request.caller, row_id)

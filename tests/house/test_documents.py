@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from mailsync.nylas.webhooks import TRIGGERS
 from mailsync.telemetry import EVENTS
 from mapping.policy import parse_policy
 from mapping.policy_schema import reference_of_policy, schema_of_policy
 from mapping.tracking import CHAIN
+from sandbox import world
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -40,6 +42,12 @@ def test_every_test_that_the_proof_names_exists() -> None:
     assert len(named) > 50
     for path, test in named:
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+
+
+def test_what_nylas_is_asked_to_tell_is_the_same_in_the_code_the_documents_and_the_sandbox() -> None:
+    page = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    assert [trigger for trigger in TRIGGERS if f"`{trigger}`" not in page] == []
+    assert set(world.TRIGGERS) == set(TRIGGERS)
 
 
 def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:

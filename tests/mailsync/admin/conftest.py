@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from sandbox.entra import EntraStandIn
 from sandbox.faults import Faults
 from sandbox.nylas import NylasStandIn
 from sandbox.servers import Certificate, Server
-from tests.mailsync.admin.desk import Clock, Desk
+from tests.mailsync.admin.desk import App, Clock, Desk
 
 TENANT = "0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"
 CLIENT = "7a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
@@ -68,14 +69,19 @@ def idle_desk(
 
 @contextmanager
 def opened(
-    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+    certificate: Certificate,
+    bundle: Path,
+    accounts: Iterator[str],
+    entra: tuple[EntraStandIn, str],
+    more: Mapping[str, str] | None = None,
+    **organisation: Any,
 ) -> Iterator[Desk]:
-    """A desk with an account that nobody has used."""
+    """A desk with an account that nobody has used; `more` settings, and an organisation that is particular."""
     clock = Clock()
     with ExitStack() as stack:
         environment = stack.enter_context(pytest.MonkeyPatch.context())
         nylas = stack.enter_context(NylasStandIn("nyk_only_for_tests", clock=clock))
-        dataverse = DataverseStandIn(entra[0].authorise)
+        dataverse = DataverseStandIn(entra[0].authorise, **organisation)
         faults = {"nylas": Faults(nylas.app), "dataverse": Faults(dataverse.app)}
         urls = {name: stack.enter_context(Server(app, certificate=certificate)).url for name, app in faults.items()}
         settings = {
@@ -91,6 +97,7 @@ def opened(
             "REQUESTS_CA_BUNDLE": str(bundle),
             "SYNC_SINCE": "2020-01-01",
             "SWEEP_SPREAD": "0",
+            **(more or {}),
         }
         for name, value in settings.items():  # azure-identity and the SDK of Nylas read the environment themselves
             environment.setenv(name, value)
@@ -98,3 +105,11 @@ def opened(
         app.clock = clock
         app.hurry = 1e6
         yield Desk(nylas, dataverse, faults, settings, clock, app)
+
+
+@pytest.fixture
+def deployed() -> Iterator[tuple[App, str]]:
+    """The deployed app's endpoint and its URL."""
+    app = App()
+    with Server(app) as server:
+        yield app, f"{server.url}/api/webhooks/nylas"

@@ -14,6 +14,7 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
+from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner, Result
 
 from mailsync import ingest
@@ -45,6 +46,42 @@ class Clock:
     @property
     def now(self) -> int:
         return int(self())
+
+
+class App:
+    """The deployed app's endpoint: the product's own ingest, behind a socket, with the secrets it was told."""
+
+    def __init__(self) -> None:
+        self.secrets: tuple[str, ...] = ("not-yet",)
+        self.answers: list[int] = []
+        self.slow_to_learn = 0
+        """So many deliveries are still judged by the secrets before."""
+        self._before: tuple[str, ...] = ()
+
+    def learn(self, *secrets: str) -> None:
+        self._before, self.secrets = self.secrets, secrets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                break
+        if scope["method"] == "GET":
+            query = dict(one.partition("=")[::2] for one in scope["query_string"].decode().split("&"))
+            reply = ingest.answer_challenge(query.get("challenge"))
+        else:
+            headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+            known, self.slow_to_learn = (
+                (self._before, self.slow_to_learn - 1) if self.slow_to_learn else (self.secrets, 0)
+            )
+            reply = ingest.accept(body, headers, secrets=known, send=lambda _: None, now=1)
+            self.answers.append(reply.status)
+        text = reply.text.encode()
+        headers_out = [(b"content-length", str(len(text)).encode())]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers_out})
+        await send({"type": "http.response.body", "body": text})
 
 
 @dataclass

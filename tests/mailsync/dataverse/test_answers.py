@@ -106,6 +106,33 @@ def test_the_complaint_in_a_body(body: bytes, complaint: Complaint) -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "code", "named"),
+    [
+        pytest.param(
+            "Principal user (Id=1, type=8, roleCount=1), is missing prvReadContact privilege (Id=2) on OTC=2",
+            "0x80040220",
+            "prvReadContact",
+            id="as it is worded today",
+        ),
+        pytest.param(
+            "SecLib::CheckPrivilege failed. User: 1, PrivilegeName: prvAppendTonew_Project, PrivilegeId: 2",
+            "0x80040220",
+            "prvAppendTonew_Project",
+            id="as it was worded",
+        ),
+        pytest.param("SecLib::AccessCheckEx failed.", "0x80040220", "", id="rights on one row"),
+        pytest.param("is missing prvReadActivity privilege", "0x80040299", "", id="somebody else lacks it"),
+    ],
+)
+def test_a_privilege_that_is_missing_is_named(message: str, code: str, named: str) -> None:
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    failure = failure_of(Answer(403, CaseInsensitiveDict(), body))
+    assert isinstance(failure, ConfigurationError)
+    assert failure.reason == ("dataverse_lacks_privilege" if named else "dataverse_refused_identity")
+    assert (named or "role may read and write activities") in str(failure)
+
+
+@pytest.mark.parametrize(
     ("headers", "request_id"),
     [
         ({"x-ms-service-request-id": "a-1"}, "a-1"),

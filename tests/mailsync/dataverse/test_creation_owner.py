@@ -202,7 +202,8 @@ def test_a_privilege_that_we_lack_is_a_role_to_mend_and_no_owners_fault(
     room = Room(both_ways, clock=clock)
     with pytest.raises(ConfigurationError) as error:
         room.put(email, fallback=team)
-    assert (error.value.reason, error.value.evidence.code) == ("dataverse_refused_identity", "0x80040220")
+    assert (error.value.reason, error.value.evidence.code) == ("dataverse_lacks_privilege", "0x80040220")
+    assert missing in str(error.value)
     both_ways.stand_in.privileges = None
     room.put(email, fallback=team)
     assert owner_of(both_ways, email.activityid) == owner

@@ -20,7 +20,7 @@ from tests.mailsync.admin.desk import App, Clock, Desk
 
 TENANT = "0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"
 CLIENT = "7a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
-MOST_DESKS = 100
+MOST_DESKS = 800
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ Event = Literal[
     "sweep_started",  # the timer enqueued one sweep for each valid grant
     "sweep_window_done",  # one window of a mailbox was listed to its end
     "sweep_dropped",  # another sweep of the same mailbox is at work
+    "counts_delayed",  # counts of outcomes could not be written just now; they go with the next
     "grant_recorded",  # a mailbox was connected, expired, renewed or removed
 ]
 

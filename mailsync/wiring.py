@@ -6,6 +6,7 @@ the queue client and nothing of Dataverse.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
+    from mailsync.storage.counts import Counts
     from mailsync.storage.envelope import Item
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
@@ -198,6 +200,11 @@ class Wiring:
         return self._once("aside", lambda: Aside(self._account))
 
     @property
+    def counts(self) -> Counts:
+        """How many outcomes of each kind there were; what this process still holds is written when it ends."""
+        return self._once("counts", self._make_counts)
+
+    @property
     def verifier(self) -> Verifier:
         """Proves that every message is accounted for."""
         return self._once("verifier", self._make_verifier)
@@ -338,6 +345,13 @@ class Wiring:
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )
+
+    def _make_counts(self) -> Counts:
+        from mailsync.storage.counts import Counts
+
+        counts = Counts(self._account, clock=self.clock)
+        atexit.register(counts.flush)
+        return counts
 
     def _make_reader(self) -> Reader:
         from mailsync.gates import Gate, MailboxGates

@@ -35,8 +35,8 @@ class ConflictError(Exception):
 class Table:
     """A table, with conflicts told apart from failures."""
 
-    def __init__(self, account: StorageAccount, name: str) -> None:
-        self._client: TableClient = account.table(name)
+    def __init__(self, account: StorageAccount, name: str, *, prompt: bool = False) -> None:
+        self._client: TableClient = account.table(name, prompt=prompt)
 
     def get(self, partition: str, row: str) -> Row | None:
         """One row, or None."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from mailsync.storage.envelope import Item
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
+    from mailsync.storage.proofs import Proofs
     from mailsync.storage.queues import Queues
     from mailsync.sweep import MailboxSweeper
     from mailsync.transport import Transport
@@ -203,6 +204,13 @@ class Wiring:
     def counts(self) -> Counts:
         """How many outcomes of each kind there were; what this process still holds is written when it ends."""
         return self._once("counts", self._make_counts)
+
+    @property
+    def proofs(self) -> Proofs:
+        """What the last nightly proof of each mailbox came to."""
+        from mailsync.storage.proofs import Proofs
+
+        return self._once("proofs", lambda: Proofs(self._account))
 
     @property
     def verifier(self) -> Verifier:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.errors import Scope, TransientError
+from mailsync.measures import SWEEP, Measures
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
 from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
 from mailsync.storage.journal import Entry, Journal, Known, hash_of
 from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes, Progress
-from mailsync.telemetry import emit
+from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import TIMER
 from mailsync.windows import Window, narrowed, next_window
 from mapping.message import folder_ids
@@ -99,6 +100,7 @@ class MailboxSweeper:
         sync_since: Callable[[], int],
         overlap: int,
         page_size: int,
+        measures: Measures,
         clock: Callable[[], float],
     ) -> None:
         self._reader = reader
@@ -109,6 +111,7 @@ class MailboxSweeper:
         self._sync_since = sync_since
         self._overlap = overlap
         self._page_size = page_size
+        self._measures = measures
         self._clock = clock
 
     def record(self, item: GrantItem) -> None:
@@ -295,6 +298,7 @@ class MailboxSweeper:
         self._journal.note_queued([_queued(grant, one, now) for one in missed])
         for one in missed:
             self._send(_message_item(grant, one, now))
+        self._measures.found(grant, len(missed))
 
 
 def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
@@ -334,13 +338,15 @@ def _queued(grant: str, listed: Listed, now: int) -> Entry:
         first_seen=now,
         date=int(listed.date) if listed.date is not None else None,
         folders=folder_ids(listed.folders),
-        source="sweep",
+        source=SWEEP,
     )
 
 
 def _message_item(grant: str, listed: Listed, now: int) -> Item:
     date = int(listed.date) if listed.date is not None else None
-    return MessageItem(grant=grant, message=listed.id, source="sweep", first_seen=now, date=date)
+    return MessageItem(
+        grant=grant, message=listed.id, source=SWEEP, first_seen=now, date=date, traceparent=traceparent()
+    )
 
 
 def _continued(item: SweepItem, listing: _Listing, now: int) -> SweepItem:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mailsync.dataverse.web_api import WebApi
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
+    from mailsync.measures import Measures
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.replay import Replayer
@@ -202,8 +203,15 @@ class Wiring:
 
     @property
     def counts(self) -> Counts:
-        """How many outcomes of each kind there were; what this process still holds is written when it ends."""
-        return self._once("counts", self._make_counts)
+        """How many outcomes of each kind there were."""
+        from mailsync.storage.counts import Counts
+
+        return self._once("counts", lambda: Counts(self._account, clock=self.clock))
+
+    @property
+    def measures(self) -> Measures:
+        """Counts what becomes of messages; what this process still holds is written when it ends."""
+        return self._once("measures", self._make_measures)
 
     @property
     def proofs(self) -> Proofs:
@@ -350,16 +358,17 @@ class Wiring:
             aside=self.aside,
             journal=self._journal,
             mailboxes=self._mailboxes,
+            measures=self.measures,
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )
 
-    def _make_counts(self) -> Counts:
-        from mailsync.storage.counts import Counts
+    def _make_measures(self) -> Measures:
+        from mailsync.measures import Measures
 
-        counts = Counts(self._account, clock=self.clock)
-        atexit.register(counts.flush)
-        return counts
+        measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock)
+        atexit.register(measures.flush)
+        return measures
 
     def _make_reader(self) -> Reader:
         from mailsync.gates import Gate, MailboxGates
@@ -459,6 +468,7 @@ class Wiring:
             policy=self.policy,
             large_files=Gate("files", clock=self._hurried, scope=Scope.MESSAGE, concurrency=LARGE_AT_ONCE),
             nylas_id_column=self.settings.nylas_id_column,
+            measures=self.measures,
             clock=self.clock,
         )
 
@@ -475,6 +485,7 @@ class Wiring:
             sync_since=self.sync_since,
             overlap=settings.sweep_overlap,
             page_size=settings.sweep_page_size,
+            measures=self.measures,
             clock=self.clock,
         )
 

@@ -26,6 +26,7 @@ from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
 
 from mailsync.errors import MailSyncError
+from mailsync.later import Later
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.tables import LARGEST_TRANSACTION, Change, ConflictError, Row, Table, etag_of
 from mailsync.telemetry import emit
@@ -134,7 +135,7 @@ class Counts:
         self._after = after
         self._process = uuid.uuid4().hex[:12]
         self._hours: dict[int, _Hour] = {}
-        self._timer: threading.Timer | None = None
+        self._later = Later(self.flush)
         self._settled = 0.0
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -164,7 +165,7 @@ class Counts:
             counted = self._hours.setdefault(hour, _Hour())
             counted.add(f"h:{hour % DAY // HOUR:02d}", what, {COUNT: times, **timed})
             counted.add(f"m:{_digit(grant)}", grant, {what: times})
-            self._wait(self._after)
+        self._later.ask(self._after)
 
     def flush(self) -> None:
         """Write what was counted and is not yet in the table; what can't be written now goes with the next."""
@@ -226,18 +227,6 @@ class Counts:
         self._forget(_day_of(int(now) - KEPT))
         self._settled = now
 
-    def _wait(self, seconds: float) -> None:
-        """See to it that what was counted is written after a while."""
-        if self._timer is None:
-            self._timer = threading.Timer(seconds, self._write_in_time)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _write_in_time(self) -> None:
-        with self._lock:
-            self._timer = None
-        self.flush()
-
     def _due(self) -> list[int]:
         """The hours of which something is to be written; those that are long over are forgotten."""
         now = self._clock()
@@ -257,7 +246,7 @@ class Counts:
     def _put_back(self, hour: int, rows: Iterable[str]) -> None:
         with self._lock:
             self._hours[hour].changed.update(rows)
-            self._wait(AGAIN_AFTER)
+        self._later.ask(AGAIN_AFTER)
 
     def _between(self, since: int, until: int, kind: str) -> Iterator[tuple[int, Row]]:
         """The rows of a kind of these days, each with its day's start."""

@@ -84,6 +84,7 @@ class Mailboxes:
 
     def __init__(self, account: StorageAccount) -> None:
         self._rows = Table(account, "mailboxes")
+        self._in_passing = Table(account, "mailboxes", prompt=True)
 
     def all(self) -> tuple[Mailbox, ...]:
         """Every mailbox ever connected."""
@@ -121,7 +122,7 @@ class Mailboxes:
             for grant, moment in moments.items()
         ]
         for start in range(0, len(rows), LARGEST_TRANSACTION):
-            self._rows.change(
+            self._in_passing.change(
                 ("upsert", row, {"mode": UpdateMode.MERGE}) for row in rows[start : start + LARGEST_TRANSACTION]
             )
 

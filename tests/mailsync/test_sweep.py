@@ -10,6 +10,7 @@ import pytest
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.errors import GrantError, MailSyncError, TransientError
+from mailsync.measures import Measures
 from mailsync.nylas.grants import Grants
 from mailsync.nylas.reader import CursorError
 from mailsync.outcome import Kind
@@ -39,8 +40,17 @@ OVERLAP = 900
 class Watch:
     """A mailbox of ours with a sweeper on it, and everything that it sent."""
 
-    def __init__(self, nylas: NylasServed, journal: Journal, mailboxes: Mailboxes, clock: Clock, sent: Sent) -> None:
+    def __init__(
+        self,
+        nylas: NylasServed,
+        journal: Journal,
+        mailboxes: Mailboxes,
+        measures: Measures,
+        clock: Clock,
+        sent: Sent,
+    ) -> None:
         self.nylas, self.journal, self.mailboxes, self.clock, self.sent = nylas, journal, mailboxes, clock, sent
+        self.measures = measures
         self.since = NOW - 3600
         self.page_size = 40
         self.address = new_address()
@@ -64,6 +74,7 @@ class Watch:
             sync_since=lambda: self.since,
             overlap=OVERLAP,
             page_size=self.page_size,
+            measures=self.measures,
             clock=self.clock,
         )
 
@@ -131,8 +142,10 @@ class Watch:
 
 
 @pytest.fixture
-def watch(nylas: NylasServed, journal: Journal, mailboxes: Mailboxes, clock: Clock, sent: Sent) -> Watch:
-    watch = Watch(nylas, journal, mailboxes, clock, sent)
+def watch(
+    nylas: NylasServed, journal: Journal, mailboxes: Mailboxes, measures: Measures, clock: Clock, sent: Sent
+) -> Watch:
+    watch = Watch(nylas, journal, mailboxes, measures, clock, sent)
     watch.connect()
     return watch
 

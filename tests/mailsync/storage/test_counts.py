@@ -14,13 +14,11 @@ from mailsync.storage import counts as module
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.counts import BOUNDS, DAY, HOUR, KEPT, LATE, SETTLED, Counts, HourCount, Latency, MailboxDay
 from mailsync.storage.tables import Change, Table
-from tests.mailsync.parts import Clock, in_threads, new_id
+from tests.mailsync.parts import NEVER, Clock, in_threads, new_id
 
 MIDNIGHT = 1_790_035_200
 """2026-09-22T00:00:00Z."""
 NOON = MIDNIGHT + 12 * HOUR
-NEVER = 3600.0
-"""Seconds after which these tests would write by themselves."""
 
 
 @pytest.fixture

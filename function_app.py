@@ -20,27 +20,23 @@ wiring = Wiring()
 @app.route(route="webhooks/nylas", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
 def ingest_webhook(req: func.HttpRequest, context: func.Context | None = None) -> func.HttpResponse:
     """Nylas' webhook: answers its challenge, and puts each signed notification on a queue."""
-    with invoked(context), span("ingest_webhook"):
-        return _ingested(req)
-
-
-def _ingested(req: func.HttpRequest) -> func.HttpResponse:
     from mailsync import ingest
 
-    if req.method == "GET":
-        reply = ingest.answer_challenge(req.params.get("challenge"))
-    else:
-        try:
-            reply = ingest.accept(
-                req.get_body(),
-                {name.lower(): value for name, value in req.headers.items()},
-                secrets=wiring.ingest_settings.webhook_secrets,
-                send=wiring.ingest_queues.send,
-                now=time.time(),
-            )
-        except Exception as error:  # noqa: BLE001  # a 500 would lose the notification: Nylas tries again only after a 503
-            reply = ingest.unavailable(error)
-    mark(status=reply.status)
+    with invoked(context), span("ingest_webhook"):
+        if req.method == "GET":
+            reply = ingest.answer_challenge(req.params.get("challenge"))
+        else:
+            try:
+                reply = ingest.accept(
+                    req.get_body(),
+                    {name.lower(): value for name, value in req.headers.items()},
+                    secrets=wiring.ingest_settings.webhook_secrets,
+                    send=wiring.ingest_queues.send,
+                    now=time.time(),
+                )
+            except Exception as error:  # noqa: BLE001  # a 500 would lose it: Nylas tries again only after a 503
+                reply = ingest.unavailable(error)
+        mark(status=reply.status)
     body = reply.text.encode()
     return func.HttpResponse(
         body, status_code=reply.status, mimetype="text/plain", headers={"Content-Length": str(len(body))}
@@ -72,6 +68,17 @@ def sweep_mailbox(msg: func.QueueMessage, context: func.Context | None = None) -
     """One window of one mailbox: what the journal doesn't know is put on the queue of messages."""
     with invoked(context):
         wiring.handle_sweep(msg.get_body())
+
+
+@app.function_name("verify_nightly")
+@app.timer_trigger(arg_name="timer", schedule=wiring.verify_schedule(), run_on_startup=False)
+def verify_nightly(
+    timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
+    context: func.Context | None = None,
+) -> None:
+    """Each night: the proof that every message of the last days is accounted for."""
+    with invoked(context), span("verify_nightly"):
+        wiring.verify_nightly()
 
 
 @app.function_name("collect_poison")

@@ -171,6 +171,8 @@ def begin() -> bool:
     global _on  # noqa: PLW0603  # a process has one telemetry, as it has one logging
     if _on is None:
         _keep_urls_out()
+        # the exporter's own requests would be lines to export, which would be requests
+        logging.getLogger("azure").setLevel(logging.WARNING)
         try:
             _on = _OpenTelemetry()
         except ImportError:

@@ -18,8 +18,17 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mailsync.errors import ConfigurationError, Scope
-from mailsync.settings import SWEEP_SCHEDULE, IngestSettings, Settings, SettingsError, StorageSettings
+from mailsync import telemetry
+from mailsync.errors import ConfigurationError, MailSyncError, Scope
+from mailsync.settings import (
+    SWEEP_SCHEDULE,
+    VERIFY_SCHEDULE,
+    IngestSettings,
+    Settings,
+    SettingsError,
+    StorageSettings,
+    wants_telemetry,
+)
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
     from mailsync.measures import Measures
+    from mailsync.nightly import Night, Nightly
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.replay import Replayer
@@ -81,6 +91,8 @@ class Wiring:
         self.clock: Callable[[], float] = time.time
         self.hurry = 1.0
         """Divides every delay: a test lives through a day's outage in seconds. No setting changes it."""
+        if wants_telemetry(env):
+            telemetry.begin()
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         made = self._made.get(name)
@@ -94,6 +106,10 @@ class Wiring:
     def sweep_schedule(self) -> str:
         """NCRONTAB of the sweep; read while functions are indexed, before any other setting is needed."""
         return self._env.get("SWEEP_SCHEDULE", "").strip() or SWEEP_SCHEDULE
+
+    def verify_schedule(self) -> str:
+        """NCRONTAB of the nightly proof, likewise."""
+        return self._env.get("VERIFY_SCHEDULE", "").strip() or VERIFY_SCHEDULE
 
     @property
     def ingest_settings(self) -> IngestSettings:
@@ -145,18 +161,43 @@ class Wiring:
         self._handling.collect(text)
 
     def sweep_missed(self) -> int:
-        """Enqueue a sweep for each valid mailbox; returns how many."""
+        """Enqueue a sweep for each valid mailbox; returns how many. Whatever comes of it, the vitals are told."""
         from mailsync.sweep import sweep_missed
 
-        settings = self.settings
-        return sweep_missed(
-            grants=self._grants,
-            mailboxes=self._mailboxes,
-            send=self._send,
-            spread=settings.sweep_spread,
-            sync_since=self.sync_since(),
-            now=int(self.clock()),
-        )
+        try:
+            settings = self.settings
+            return sweep_missed(
+                grants=self._grants,
+                mailboxes=self._mailboxes,
+                send=self._send,
+                spread=settings.sweep_spread,
+                sync_since=self.sync_since(),
+                now=int(self.clock()),
+            )
+        finally:
+            self._tell_vitals()
+
+    def verify_nightly(self) -> Night:
+        """Prove for each mailbox that the messages of the last days are accounted for, as far as the time goes."""
+        return self._nightly.run()
+
+    def _tell_vitals(self) -> None:
+        """What waits and how far behind the mailboxes are; that it can't be told keeps nobody from sweeping."""
+        from mailsync import vitals
+
+        now = int(self.clock())
+        try:
+            vitals.tell(
+                waiting=self.queues.waiting(now),
+                mailboxes=self._mailboxes.all(),
+                proofs=self.proofs.all(),
+                started=self._once("first_start", lambda: self._mailboxes.first_start(now)),
+                now=now,
+            )
+            self.measures.flush()
+            self.counts.settle()
+        except MailSyncError as error:
+            telemetry.emit("state_measured", reason=error.reason)
 
     def sync_since(self) -> int:
         """No mail before this moment is swept: the setting, or this installation's first start less the overlap."""
@@ -223,7 +264,11 @@ class Wiring:
     @property
     def verifier(self) -> Verifier:
         """Proves that every message is accounted for."""
-        return self._once("verifier", self._make_verifier)
+        return self._once("verifier", lambda: self._make_verifier(self._patience))
+
+    @property
+    def _nightly(self) -> Nightly:
+        return self._once("nightly", self._make_nightly)
 
     @property
     def replayer(self) -> Replayer:
@@ -496,20 +541,35 @@ class Wiring:
             connected=self._connected, listings=self._listings, resolver=self._resolver, patience=self._patience
         )
 
-    def _make_verifier(self) -> Verifier:
+    def _make_nightly(self) -> Nightly:
+        from mailsync.listings import Patience
+        from mailsync.nightly import LONGEST_PAUSE, TRIES, Deadline, Nightly
+
+        deadline = Deadline(self.clock)
+        patience = Patience(
+            pause=lambda seconds: time.sleep(seconds / self.hurry),
+            random=Random(),  # noqa: S311
+            tries=TRIES,
+            longest=LONGEST_PAUSE,
+            check_time=deadline.check,
+        )
+        return Nightly(verifier=self._make_verifier(patience), proofs=self.proofs, deadline=deadline, clock=self.clock)
+
+    def _make_verifier(self, patience: Patience) -> Verifier:
+        from mailsync.listings import Listings
         from mailsync.verify import Verifier
 
         return Verifier(
             grants=self._grants,
             mailboxes=self._mailboxes,
-            listings=self._listings,
+            listings=Listings(reader=self._reader, page_size=self.settings.sweep_page_size, patience=patience),
             journal=self._journal,
             emails=self.emails,
             connected=self._connected,
             policy=self.policy,
             sync_since=self.sync_since,
             clock=self.clock,
-            patience=self._patience,
+            patience=patience,
         )
 
     def _make_replayer(self) -> Replayer:

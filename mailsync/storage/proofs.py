@@ -12,6 +12,7 @@ from mailsync.storage.account import StorageAccount
 from mailsync.storage.tables import Row, Table, number
 
 PARTITION = "mailbox"
+DISCONNECTED = "disconnected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,11 @@ class Proven:
     def holds(self) -> bool:
         """Whether all messages were accounted for, each once."""
         return self.made is not None and not (self.unexplained or self.doubled or self.left_open)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the mailbox was found disconnected and all that is left of it accounted for: nothing will change."""
+        return self.listing == DISCONNECTED and self.holds
 
 
 class Proofs:

@@ -37,6 +37,8 @@ FLOORS = {
     "mailsync.sweep": 3,
     "mailsync.proof": 3,
     "mailsync.verify": 3,
+    "mailsync.vitals": 3,
+    "mailsync.nightly": 3,
     "mailsync.explain": 3,
     "mailsync.replay": 3,
     "mailsync.listings": 3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Later:
@@ -18,9 +19,11 @@ class Later:
         """Have it done so many seconds from now, or sooner if it was asked for before."""
         with self._lock:
             if self._timer is None:
-                self._timer = threading.Timer(seconds, self._do)
-                self._timer.daemon = True
-                self._timer.start()
+                timer = threading.Timer(seconds, self._do)
+                timer.daemon = True
+                with suppress(RuntimeError):  # a process that ends starts no thread any more
+                    timer.start()
+                    self._timer = timer
 
     def _do(self) -> None:
         with self._lock:

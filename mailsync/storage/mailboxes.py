@@ -10,11 +10,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from azure.data.tables import UpdateMode
-
 from mailsync.errors import TransientError
 from mailsync.storage.account import StorageAccount
-from mailsync.storage.tables import LARGEST_TRANSACTION, ConflictError, Row, Table, as_words, etag_of, number, words
+from mailsync.storage.tables import ConflictError, Row, Table, as_words, etag_of, number, words
 from mailsync.windows import Window
 
 PARTITION = "mailbox"
@@ -115,16 +113,16 @@ class Mailboxes:
         """Note that those that waited are back on the queue; one that was left to wait meanwhile waits on."""
         self._change(mailbox.grant, lambda row: {"waiting": ""} if row.get("waiting", "") == mailbox.waiting else None)
 
-    def note_written(self, moments: Mapping[str, int]) -> None:
-        """Note when an email was last written for each of these mailboxes; one storage call for each hundred."""
+    def note_written(self, moments: Mapping[str, int], *, leaving: bool = False) -> None:
+        """Note when an email was last written for each of these mailboxes; one storage call for each hundred.
+
+        `leaving`: the process ends.
+        """
         rows = [
             {"PartitionKey": PARTITION, "RowKey": grant, "last_written": str(moment)}
             for grant, moment in moments.items()
         ]
-        for start in range(0, len(rows), LARGEST_TRANSACTION):
-            self._in_passing.change(
-                ("upsert", row, {"mode": UpdateMode.MERGE}) for row in rows[start : start + LARGEST_TRANSACTION]
-            )
+        self._in_passing.put_all(rows, merge=True, singly=leaving)
 
     def first_start(self, now: int) -> int:
         """When this installation first started: recorded once, by whoever asks first."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ from mailsync.storage.tables import Table
 from mailsync.wiring import Wiring
 from sandbox.azurite import Azurite
 from tests.mailsync.parts import API_KEY, NOW, NylasServed, drained, in_threads, mail, new_address, new_id
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -116,6 +121,28 @@ def test_the_timer_says_what_is_missing(env: dict[str, str]) -> None:
 
 
 # each function does its part
+
+
+LAST_WORDS = """
+import os, time
+from mailsync.outcome import Kind
+from mailsync.storage.envelope import MessageItem
+from mailsync.wiring import Wiring
+
+item = MessageItem(grant=os.environ["GRANT"], message="m", source="message.created", first_seen=int(time.time()))
+Wiring().measures.outcome(item, Kind.WRITTEN, "contact")
+"""
+
+
+def test_what_a_process_has_counted_is_written_when_it_ends(env: dict[str, str], mailboxes: Mailboxes) -> None:
+    grant, began = new_id(), int(time.time())
+    subprocess.run([sys.executable, "-c", LAST_WORDS], env={**os.environ, **env, "GRANT": grant}, check=True, cwd=ROOT)
+    counted = Wiring(env).counts.days(began, int(time.time()) + 1)
+    assert [(one.kind, one.reason, one.count) for one in counted if one.grant == grant] == [("written", "contact", 1)]
+    mailbox = mailboxes.get(grant)
+    assert mailbox is not None
+    assert mailbox.last_written is not None
+    assert mailbox.last_written >= began
 
 
 def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(

@@ -18,7 +18,7 @@ wiring = Wiring()
 
 @app.function_name("ingest_webhook")
 @app.route(route="webhooks/nylas", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
-def ingest_webhook(req: func.HttpRequest, context: func.Context | None = None) -> func.HttpResponse:
+def ingest_webhook(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Nylas' webhook: answers its challenge, and puts each signed notification on a queue."""
     from mailsync import ingest
 
@@ -45,7 +45,7 @@ def ingest_webhook(req: func.HttpRequest, context: func.Context | None = None) -
 
 @app.function_name("write_email")
 @app.queue_trigger(arg_name="msg", queue_name="nylas-messages", connection="AzureWebJobsStorage")
-def write_email(msg: func.QueueMessage, context: func.Context | None = None) -> None:
+def write_email(msg: func.QueueMessage, context: func.Context) -> None:
     """One message of one mailbox becomes one completed email in Dataverse."""
     with invoked(context):
         wiring.handle_message(msg.get_body())
@@ -55,7 +55,7 @@ def write_email(msg: func.QueueMessage, context: func.Context | None = None) -> 
 @app.timer_trigger(arg_name="timer", schedule=wiring.sweep_schedule(), run_on_startup=False)
 def sweep_missed(
     timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
-    context: func.Context | None = None,
+    context: func.Context,
 ) -> None:
     """Every few minutes: one sweep for each valid mailbox."""
     with invoked(context), span("sweep_missed"):
@@ -64,7 +64,7 @@ def sweep_missed(
 
 @app.function_name("sweep_mailbox")
 @app.queue_trigger(arg_name="msg", queue_name="mailbox-sweeps", connection="AzureWebJobsStorage")
-def sweep_mailbox(msg: func.QueueMessage, context: func.Context | None = None) -> None:
+def sweep_mailbox(msg: func.QueueMessage, context: func.Context) -> None:
     """One window of one mailbox: what the journal doesn't know is put on the queue of messages."""
     with invoked(context):
         wiring.handle_sweep(msg.get_body())
@@ -74,7 +74,7 @@ def sweep_mailbox(msg: func.QueueMessage, context: func.Context | None = None) -
 @app.timer_trigger(arg_name="timer", schedule=wiring.verify_schedule(), run_on_startup=False)
 def verify_nightly(
     timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
-    context: func.Context | None = None,
+    context: func.Context,
 ) -> None:
     """Each night: the proof that every message of the last days is accounted for."""
     with invoked(context), span("verify_nightly"):
@@ -83,7 +83,7 @@ def verify_nightly(
 
 @app.function_name("collect_poison")
 @app.queue_trigger(arg_name="msg", queue_name="nylas-messages-poison", connection="AzureWebJobsStorage")
-def collect_poison(msg: func.QueueMessage, context: func.Context | None = None) -> None:
+def collect_poison(msg: func.QueueMessage, context: func.Context) -> None:
     """What crashed write_email too often is kept in the table `aside`."""
     with invoked(context), span("collect_poison"):
         wiring.collect(msg.get_body())
@@ -91,7 +91,7 @@ def collect_poison(msg: func.QueueMessage, context: func.Context | None = None) 
 
 @app.function_name("collect_sweep_poison")
 @app.queue_trigger(arg_name="msg", queue_name="mailbox-sweeps-poison", connection="AzureWebJobsStorage")
-def collect_sweep_poison(msg: func.QueueMessage, context: func.Context | None = None) -> None:
+def collect_sweep_poison(msg: func.QueueMessage, context: func.Context) -> None:
     """What crashed sweep_mailbox too often is kept in the table `aside`."""
     with invoked(context), span("collect_sweep_poison"):
         wiring.collect(msg.get_body())

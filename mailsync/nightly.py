@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from mailsync.errors import MailSyncError
@@ -17,6 +18,7 @@ from mailsync.proof import Bucket, Listing, MailboxProof
 from mailsync.storage.mailboxes import Mailbox
 from mailsync.storage.proofs import Proofs, Proven
 from mailsync.telemetry import emit, measure
+from mailsync.trouble import unexpected
 from mailsync.verify import AT_ONCE, DISCONNECTED, Verifier
 
 SPAN = 3 * 24 * 3600
@@ -95,9 +97,8 @@ class Nightly:
         due = _in_turn(self._verifier.mailboxes(), known)
         turns = iter(due)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            ends = [
-                end for work in [pool.submit(self._work, turns, known) for _ in range(AT_ONCE)] for end in work.result()
-            ]
+            works = [pool.submit(copy_context().run, self._work, turns, known) for _ in range(AT_ONCE)]
+        ends = [end for work in works for end in work.result()]
         last = {proven.grant: proven for proven in self._proofs.all()}
         night = Night(
             proved=ends.count("proved"),
@@ -131,6 +132,9 @@ class Nightly:
             return "left"
         except MailSyncError as error:
             self._fail(before, error.reason)
+            return "failed"
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the other mailboxes their proof
+            self._fail(before, unexpected(error).reason)
             return "failed"
         if proof.listing is Listing.FAILED:
             self._fail(before, "not_listed")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from mailsync.errors import MailSyncError
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.metrics import Meter
+    from opentelemetry.metrics import CallbackOptions, Meter, Observation
     from opentelemetry.trace import Link
 
 Event = Literal[
@@ -315,11 +316,36 @@ class _OpenTelemetry:
 _on: _OpenTelemetry | None = None
 
 
+class _ToldOnce:
+    """The values of a gauge that no export has taken yet.
+
+    The API's own gauge is exported again and again until it is set anew: an instance that measured the queues once
+    would go on telling so beside the one that measures them now.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+        self._lock = threading.Lock()
+
+    def set(self, value: float, by: Mapping[str, str]) -> None:
+        with self._lock:
+            self._values[tuple(sorted(by.items()))] = value
+
+    def __call__(self, _: CallbackOptions) -> list[Observation]:
+        from opentelemetry.metrics import Observation
+
+        with self._lock:
+            taken, self._values = self._values, {}
+        return [Observation(value, dict(by)) for by, value in taken.items()]
+
+
 def _recorder(meter: Meter, name: Metric, meaning: Meaning) -> Callable[[float, Mapping[str, str]], None]:
     if meaning.kind == "counter":
         return meter.create_counter(name, meaning.unit, meaning.says).add
     if meaning.kind == "gauge":
-        return meter.create_gauge(name, meaning.unit, meaning.says).set
+        gauge = _ToldOnce()
+        meter.create_observable_gauge(name, [gauge], meaning.unit, meaning.says)
+        return gauge.set
     return meter.create_histogram(name, meaning.unit, meaning.says, explicit_bucket_boundaries_advisory=SECONDS).record
 
 

@@ -153,7 +153,7 @@ class Handling:
         except MailSyncError as error:
             self._defer(item, error)
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
-            self._defer(item, _unexpected(error))
+            self._defer(item, unexpected(error))
 
     def _check_brake(self, item: Item) -> None:
         wait = self._brake.wait()
@@ -268,7 +268,7 @@ def _told(item: Item) -> dict[str, object]:
     return {"grant": item.grant, "message": message, "source": item.source}
 
 
-def _unexpected(error: Exception) -> TransientError:
+def unexpected(error: Exception) -> TransientError:
     """A failure nobody foresaw. Its text could quote mail, so only its type and place are logged."""
     frames = traceback.extract_tb(sys.exc_info()[2])
     place = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

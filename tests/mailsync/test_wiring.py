@@ -26,9 +26,11 @@ from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.tables import Table
 from mailsync.wiring import Wiring
 from sandbox.azurite import Azurite
+from sandbox.host.arguments import Context
 from tests.mailsync.parts import API_KEY, NOW, NylasServed, drained, in_threads, mail, new_address, new_id
 
 ROOT = Path(__file__).parents[2]
+CONTEXT = Context("any", ROOT, {})
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_message_waits_on_its_queue_while_settings_are_mended(
 ) -> None:
     use(monkeypatch, hurried(env))
     item = MessageItem(grant=new_id(), message="m", source="message.created", first_seen=NOW)
-    function_app.write_email(text(item))
+    function_app.write_email(text(item), CONTEXT)
     (again,) = soon(on_queue[MESSAGES])
     assert isinstance(again, MessageItem)
     assert (again.message, again.attempt) == ("m", 1)
@@ -110,7 +112,7 @@ def test_a_sweep_needs_no_dataverse_but_all_settings(
     env: dict[str, str], on_queue: dict[str, QueueClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, hurried(env))
-    function_app.sweep_mailbox(text(SweepItem(grant=new_id(), source="grant.created", first_seen=NOW)))
+    function_app.sweep_mailbox(text(SweepItem(grant=new_id(), source="grant.created", first_seen=NOW)), CONTEXT)
     assert [item.attempt for item in soon(on_queue[SWEEPS])] == [1]
 
 
@@ -152,10 +154,10 @@ def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(
     address = new_address()
     grant = nylas.stand_in.connect(address, "google", created_at=NOW - 60)
     message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", address, date=NOW - 5), notify=False)
-    function_app.sweep_missed(None)  # type: ignore[arg-type]
+    function_app.sweep_missed(None, CONTEXT)  # type: ignore[arg-type]
     swept = [item for item in soon(on_queue[SWEEPS]) if item.grant == grant]
     assert swept == [SweepItem(grant=grant, source="timer", first_seen=NOW)]
-    function_app.sweep_mailbox(text(swept[0]))
+    function_app.sweep_mailbox(text(swept[0]), CONTEXT)
     assert [item.message for item in soon(on_queue[MESSAGES]) if isinstance(item, MessageItem)] == [message]
 
 
@@ -164,7 +166,7 @@ def test_the_end_of_a_grant_is_recorded(
 ) -> None:
     use(monkeypatch, process({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
     grant = new_id()
-    function_app.sweep_mailbox(text(GrantItem(grant=grant, event="grant.deleted", source="s", first_seen=NOW)))
+    function_app.sweep_mailbox(text(GrantItem(grant=grant, event="grant.deleted", source="s", first_seen=NOW)), CONTEXT)
     found = mailboxes.get(grant)
     assert found is not None
     assert found.status == "deleted"

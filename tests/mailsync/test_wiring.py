@@ -178,7 +178,7 @@ def test_what_is_no_item_goes_aside_with_storage_alone(
 ) -> None:
     use(monkeypatch, Wiring({"AzureWebJobsStorage": azurite.connection_string}))
     mark = new_id()
-    getattr(function_app, function)(text(f"no item {mark}"))
+    getattr(function_app, function)(text(f"no item {mark}"), CONTEXT)
     rows = Table(account, "aside").query("PartitionKey eq @p", {"p": UNREADABLE})
     assert [row["reason"] for row in rows if mark in row["envelope"]] == ["not_an_envelope"]
 
@@ -192,7 +192,7 @@ def test_poison_gets_one_more_life_on_its_own_queue(
     use(monkeypatch, hurried(env))
     message = MessageItem(grant=new_id(), message="m", source="s", first_seen=NOW)
     item = message if queue == MESSAGES else SweepItem(grant=message.grant, source="s", first_seen=NOW)
-    getattr(function_app, function)(text(item))
+    getattr(function_app, function)(text(item), CONTEXT)
     assert [one.revived for one in soon(on_queue[queue])] == [True]
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from mailsync.errors import MailSyncError
@@ -175,7 +176,7 @@ def begin() -> bool:
         # the exporter's own requests would be lines to export, which would be requests
         logging.getLogger("azure").setLevel(logging.WARNING)
         try:
-            _on = _OpenTelemetry()
+            _on = _made()
         except ImportError:
             log.warning("telemetry is switched on and OpenTelemetry is not installed: there are log lines alone")
     return _on is not None
@@ -313,6 +314,12 @@ class _OpenTelemetry:
         return (self._trace.Link(here),) if here.is_valid else ()
 
 
+@cache
+def _made() -> _OpenTelemetry:
+    """One for the life of the process: the SDK takes each name of an instrument once."""
+    return _OpenTelemetry()
+
+
 _on: _OpenTelemetry | None = None
 
 
@@ -361,7 +368,8 @@ def _attributes(told: Mapping[str, object]) -> dict[str, str | int | float | boo
 def _keep_urls_out() -> None:
     """Take back what the Azure Monitor distribution does by itself with every request: its spans hold whole URLs, and
     those of Dataverse's queries name people."""
-    for library in ("requests", "urllib3"):
+    for library, name in (("requests", "RequestsInstrumentor"), ("urllib3", "URLLib3Instrumentor")):
         loaded = sys.modules.get(f"opentelemetry.instrumentation.{library}")
-        if loaded is not None:
-            getattr(loaded, f"{'Requests' if library == 'requests' else 'URLLib3'}Instrumentor")().uninstrument()
+        instrumentor = getattr(loaded, name)() if loaded is not None else None
+        if instrumentor is not None and instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()

@@ -75,10 +75,10 @@ class Measures:
             now = int(self._clock())
             self._counts.note(grant=grant, kind=Kind.QUEUED.value, reason=SWEEP, at=now, times=missed)
 
-    def flush(self, *, leaving: bool = False) -> None:
-        """Write what is held here; what can't be written now goes with the next. `leaving`: the process ends."""
-        self._counts.flush(leaving=leaving)
-        self._note_written(leaving=leaving)
+    def flush(self) -> None:
+        """Write what is held here; what can't be written now goes with the next."""
+        self._counts.flush()
+        self._note_written()
 
     def _stands(
         self, item: MessageItem | DeletedItem, kind: Kind, from_date: float | None, from_notification: float | None
@@ -91,11 +91,11 @@ class Measures:
             self._written[item.grant] = int(self._clock())
         self._later.ask(self._after)
 
-    def _note_written(self, *, leaving: bool = False) -> None:
+    def _note_written(self) -> None:
         with self._lock:
             written, self._written = self._written, {}
         try:
-            self._mailboxes.note_written(written, leaving=leaving)
+            self._mailboxes.note_written(written)
         except (MailSyncError, ConflictError):
             with self._lock:
                 self._written = written | self._written

@@ -412,7 +412,7 @@ class Wiring:
         from mailsync.measures import Measures
 
         measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock)
-        atexit.register(measures.flush, leaving=True)
+        atexit.register(measures.flush)
         return measures
 
     def _make_reader(self) -> Reader:

@@ -167,16 +167,13 @@ class Counts:
             counted.add(f"m:{_digit(grant)}", grant, {what: times})
         self._later.ask(self._after)
 
-    def flush(self, *, leaving: bool = False) -> None:
-        """Write what was counted and is not yet in the table; what can't be written now goes with the next.
-
-        `leaving`: the process ends, and there is no next.
-        """
+    def flush(self) -> None:
+        """Write what was counted and is not yet in the table; what can't be written now goes with the next."""
         with self._writing:
             for hour in self._due():
                 rows = self._taken(hour)
                 try:
-                    self._rows.put_all(list(rows.values()), singly=leaving)
+                    self._rows.put_all(list(rows.values()))
                 except (MailSyncError, ConflictError) as error:
                     self._put_back(hour, rows)
                     emit("counts_delayed", reason=getattr(error, "reason", "conflict"))

@@ -113,16 +113,13 @@ class Mailboxes:
         """Note that those that waited are back on the queue; one that was left to wait meanwhile waits on."""
         self._change(mailbox.grant, lambda row: {"waiting": ""} if row.get("waiting", "") == mailbox.waiting else None)
 
-    def note_written(self, moments: Mapping[str, int], *, leaving: bool = False) -> None:
-        """Note when an email was last written for each of these mailboxes; one storage call for each hundred.
-
-        `leaving`: the process ends.
-        """
+    def note_written(self, moments: Mapping[str, int]) -> None:
+        """Note when an email was last written for each of these mailboxes; one storage call for each hundred."""
         rows = [
             {"PartitionKey": PARTITION, "RowKey": grant, "last_written": str(moment)}
             for grant, moment in moments.items()
         ]
-        self._in_passing.put_all(rows, merge=True, singly=leaving)
+        self._in_passing.put_all(rows, merge=True)
 
     def first_start(self, now: int) -> int:
         """When this installation first started: recorded once, by whoever asks first."""

@@ -61,19 +61,17 @@ class Table:
         mode = UpdateMode.MERGE if merge else UpdateMode.REPLACE
         self._making(lambda: self._client.upsert_entity(dict(row), mode=mode))
 
-    def put_all(self, rows: Sequence[Row], *, merge: bool = False, singly: bool = False) -> None:
-        """Write rows of one partition whatever stands there, a hundred to a storage call.
-
-        `singly`: one by one. While a process ends the SDK can send no transaction, since it would start a thread.
-        """
+    def put_all(self, rows: Sequence[Row], *, merge: bool = False) -> None:
+        """Write rows of one partition whatever stands there, a hundred to a storage call."""
         mode = UpdateMode.MERGE if merge else UpdateMode.REPLACE
-        if singly:
-            for row in rows:
-                self.put(row, merge=merge)
-            return
         for start in range(0, len(rows), LARGEST_TRANSACTION):
             some = rows[start : start + LARGEST_TRANSACTION]
-            self.change(("upsert", dict(row), {"mode": mode}) for row in some)
+            try:
+                self.change(("upsert", dict(row), {"mode": mode}) for row in some)
+            except RuntimeError:
+                # a process that ends starts no thread any more, and the SDK wants one for a transaction
+                for row in some:
+                    self.put(row, merge=merge)
 
     def change(self, changes: Iterable[Change]) -> list[str]:
         """Do all these changes or none, in one transaction; returns their new etags, raises ConflictError."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mailsync.errors import TransientError
 from mailsync.nightly import SHORTEST_SPAN, SPAN
 from mailsync.storage.proofs import Proven
+from mailsync.storage.queues import Waiting
 from sandbox.faults import Answer, Delay, Fault
 from tests.mailsync.admin.desk import DAY, HOUR, MINUTE, Desk
 
@@ -197,3 +199,39 @@ def test_a_mailbox_that_was_disconnected_is_proved_until_all_of_it_is_accounted_
     assert proof(desk, grant).is_closed
     desk.clock.ahead = 5 * DAY
     assert desk.app.verify_nightly().proofs == ()
+
+
+# told with each sweep
+
+
+def test_each_sweep_tells_the_vitals_and_what_the_last_proofs_left(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    grant = desk.connect()
+    desk.deliver(grant)
+    desk.app.verify_nightly()
+    with caplog.at_level("INFO", "mailsync"):
+        desk.sweep()
+    assert "event=state_measured mailboxes=1 " in caplog.text
+    assert " poison=0 unexplained=1" in caplog.text
+
+
+def test_the_vitals_are_told_though_nylas_answers_nobody(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.connect()
+    desk.faults["nylas"].add(Fault(Answer(503)))
+    with caplog.at_level("INFO", "mailsync"), pytest.raises(TransientError):
+        desk.app.sweep_missed()
+    assert "event=state_measured mailboxes=1 " in caplog.text
+
+
+def test_and_a_sweep_goes_on_though_they_cannot_be_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def waiting(self, now: float) -> tuple[Waiting, ...]:
+            raise TransientError("storage", reason="storage_unavailable")
+
+    desk.connect()
+    queues, desk.app._made["queues"] = desk.app.queues, Broken()
+    desk.app._made["queues"].send = queues.send
+    with caplog.at_level("INFO", "mailsync"):
+        assert desk.app.sweep_missed() == 1
+    assert "event=state_measured reason=storage_unavailable" in caplog.text

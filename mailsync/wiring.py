@@ -91,6 +91,8 @@ class Wiring:
         self.clock: Callable[[], float] = time.time
         self.hurry = 1.0
         """Divides every delay: a test lives through a day's outage in seconds. No setting changes it."""
+        self.counts_after: float | None = None
+        """Seconds that counts are held before they are written, if others than usual: a test may want them never."""
         if wants_telemetry(env):
             telemetry.begin()
 
@@ -245,9 +247,10 @@ class Wiring:
     @property
     def counts(self) -> Counts:
         """How many outcomes of each kind there were."""
-        from mailsync.storage.counts import Counts
+        from mailsync.storage.counts import AFTER, Counts
 
-        return self._once("counts", lambda: Counts(self._account, clock=self.clock))
+        after = AFTER if self.counts_after is None else self.counts_after
+        return self._once("counts", lambda: Counts(self._account, clock=self.clock, after=after))
 
     @property
     def measures(self) -> Measures:
@@ -409,9 +412,10 @@ class Wiring:
         )
 
     def _make_measures(self) -> Measures:
-        from mailsync.measures import Measures
+        from mailsync.measures import NOTED_AFTER, Measures
 
-        measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock)
+        after = NOTED_AFTER if self.counts_after is None else self.counts_after
+        measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock, after=after)
         atexit.register(measures.flush)
         return measures
 

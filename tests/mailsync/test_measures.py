@@ -86,7 +86,7 @@ def test_metrics_are_told_the_same(measures: Measures, traced: Traced) -> None:
         measures.outcome(item(), kind, reason)
     told = traced.exported()
     reasons = {dict(by)["reason"]: point.value for by, point in told["mailsync.outcomes"].items()}
-    assert {reason: reasons[reason] for reason in ("contact", "junk")} == {"contact": 2, "junk": 1}
+    assert reasons == {"contact": 2, "junk": 1}
     assert [dict(by) for by in told["mailsync.end_to_end"]] == [{"kind": "written"}], (
         "a skip puts nothing into Dataverse"
     )

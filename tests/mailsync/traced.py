@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -25,7 +25,9 @@ class Traced:
 
     def __init__(self) -> None:
         self._spans = InMemorySpanExporter()
-        self._metrics = InMemoryMetricReader()
+        # as Azure Monitor's exporter has it: what was added since the last export
+        added = AggregationTemporality.DELTA
+        self._metrics = InMemoryMetricReader(preferred_temporality={Counter: added, Histogram: added})
         tracing = TracerProvider()
         tracing.add_span_processor(SimpleSpanProcessor(self._spans))
         trace.set_tracer_provider(tracing)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.errors import Scope, TransientError
+from mailsync.measures import SWEEP, Measures
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
 from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
 from mailsync.storage.journal import Entry, Journal, Known, hash_of
-from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes
-from mailsync.telemetry import emit
+from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes, Progress
+from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import TIMER
 from mailsync.windows import Window, narrowed, next_window
 from mapping.message import folder_ids
@@ -38,6 +39,8 @@ EWS_PAUSE = 3600
 WIDE_EVERY = 6 * 3600
 WIDE_SPAN = 3 * 24 * 3600
 """Seconds: now and then a window reaches this far back, for mail that is dated days before it arrived."""
+WAITING_LOOKED_BACK = 7 * 24 * 3600
+"""Seconds: how far back a sweep looks for messages that still wait."""
 EWS = "ews"
 
 Send = Callable[..., None]
@@ -53,6 +56,10 @@ class _Listing:
     """The mailbox's next one, which moves its watermark, and none that somebody asked for."""
     seen: int = 0
     missed: int = 0
+    newest: int | None = None
+    """The newest date that is listed."""
+    newest_done: int | None = None
+    """The newest one of a message whose outcome stands in the journal."""
 
 
 def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: int, sync_since: int, now: int) -> int:
@@ -93,6 +100,7 @@ class MailboxSweeper:
         sync_since: Callable[[], int],
         overlap: int,
         page_size: int,
+        measures: Measures,
         clock: Callable[[], float],
     ) -> None:
         self._reader = reader
@@ -103,6 +111,7 @@ class MailboxSweeper:
         self._sync_since = sync_since
         self._overlap = overlap
         self._page_size = page_size
+        self._measures = measures
         self._clock = clock
 
     def record(self, item: GrantItem) -> None:
@@ -179,8 +188,14 @@ class MailboxSweeper:
         """End a lease whose window is done; False when it was lost meanwhile."""
         if not listing.is_own:
             return self._end(lease, listing)
-        window = listing.window
-        return self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=window.is_wide)
+        window, now = listing.window, int(self._clock())
+        waits = self._journal.waiting_since(lease.mailbox.grant, now - WAITING_LOOKED_BACK)
+        progress = Progress(
+            newest_listed=listing.newest,
+            newest_done=listing.newest_done,
+            lag=max(0, now - waits) if waits is not None else 0,
+        )
+        return self._mailboxes.advance(lease, watermark=window.proves, now=now, wide=window.is_wide, progress=progress)
 
     def _needs_details(self, item: SweepItem, now: int) -> bool:
         """A mailbox not heard of before, one just connected anew, or one whose aliases are old."""
@@ -275,11 +290,15 @@ class MailboxSweeper:
         missed = [one for one in listed if _is_missed(one, known, now, again=again)]
         listing.seen += len(listed)
         listing.missed += len(missed)
+        listing.newest = _newest(listed, listing.newest)
+        done = [one for one in listed if _is_done(one, known, now, again=again)]
+        listing.newest_done = _newest(done, listing.newest_done)
         if not missed:
             return
         self._journal.note_queued([_queued(grant, one, now) for one in missed])
         for one in missed:
             self._send(_message_item(grant, one, now))
+        self._measures.found(grant, len(missed))
 
 
 def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
@@ -297,6 +316,19 @@ def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: b
     return False
 
 
+def _is_done(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
+    """Whether what became of a listed message stands in the journal, and nothing calls for another look at it."""
+    entry = known.get(hash_of(listed.id))
+    if entry is None or entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
+        return False
+    return not _is_missed(listed, known, now, again=again)
+
+
+def _newest(listed: Sequence[Listed], before: int | None) -> int | None:
+    dates = [int(one.date) for one in listed if one.date is not None]
+    return max([*dates, *([before] if before is not None else [])], default=None)
+
+
 def _queued(grant: str, listed: Listed, now: int) -> Entry:
     return Entry(
         grant=grant,
@@ -306,13 +338,15 @@ def _queued(grant: str, listed: Listed, now: int) -> Entry:
         first_seen=now,
         date=int(listed.date) if listed.date is not None else None,
         folders=folder_ids(listed.folders),
-        source="sweep",
+        source=SWEEP,
     )
 
 
 def _message_item(grant: str, listed: Listed, now: int) -> Item:
     date = int(listed.date) if listed.date is not None else None
-    return MessageItem(grant=grant, message=listed.id, source="sweep", first_seen=now, date=date)
+    return MessageItem(
+        grant=grant, message=listed.id, source=SWEEP, first_seen=now, date=date, traceparent=traceparent()
+    )
 
 
 def _continued(item: SweepItem, listing: _Listing, now: int) -> SweepItem:

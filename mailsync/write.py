@@ -19,11 +19,12 @@ from mailsync.errors import MessageError, TransientError
 from mailsync.files import content_of
 from mailsync.gates import Gate
 from mailsync.kinship import Kinship
+from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
-from mailsync.telemetry import Event, emit
+from mailsync.telemetry import Event, emit, mark
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
@@ -125,6 +126,7 @@ class EmailWriter:
         policy: Policy,
         large_files: Gate,
         nylas_id_column: str | None,
+        measures: Measures,
         clock: Callable[[], float],
     ) -> None:
         self._emails = emails
@@ -137,6 +139,7 @@ class EmailWriter:
         self._policy = policy
         self._large_files = large_files
         self._nylas_id_column = nylas_id_column
+        self._measures = measures
         self._clock = clock
 
     def write(self, item: MessageItem) -> Outcome:
@@ -157,6 +160,8 @@ class EmailWriter:
             outcome = self._written(item, facts, entry, known)
         else:
             outcome = self._skipped(skip, entry, known)
+        waited = self._measures.outcome(item, outcome.kind, outcome.reason, date=entry.date)
+        mark(activity=outcome.activityid)
         emit(
             EVENTS[outcome.kind],
             grant=item.grant,
@@ -166,6 +171,7 @@ class EmailWriter:
             source=item.source,
             attempt=item.attempt or None,
             took_ms=round((self._clock() - started) * 1000),
+            end_to_end_ms=round(waited * 1000) if waited is not None else None,
         )
         return outcome
 
@@ -187,6 +193,7 @@ class EmailWriter:
                 notification=item.notification,
             )
             self._journal.put(gone, known)
+            self._measures.outcome(item, Kind.GONE, "deleted")
         emit("message_gone", grant=item.grant, message=item.message, source=item.source)
 
     def _facts(self, item: MessageItem, known: Entry | None, started: float) -> _Facts:

@@ -17,7 +17,15 @@ import pytest
 from tests.house.funcignore import Reading, azd_takes, func_takes
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ["collect_poison", "collect_sweep_poison", "ingest_webhook", "sweep_mailbox", "sweep_missed", "write_email"]
+FUNCTIONS = [
+    "collect_poison",
+    "collect_sweep_poison",
+    "ingest_webhook",
+    "sweep_mailbox",
+    "sweep_missed",
+    "verify_nightly",
+    "write_email",
+]
 LISTING = """
 import json, function_app
 print(json.dumps(sorted(built.get_function_name() for built in function_app.app.get_functions())))
@@ -142,7 +150,15 @@ def test_the_example_names_every_setting_once() -> None:
     }
     own = set(example["Values"])
     assert read - {"REQUESTS_CA_BUNDLE"} <= own
-    beside = {"FUNCTIONS_WORKER_RUNTIME", "SWEEP_SCHEDULE", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"}
+    beside = {
+        "FUNCTIONS_WORKER_RUNTIME",
+        "SWEEP_SCHEDULE",
+        "VERIFY_SCHEDULE",
+        "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+    }
     assert own - read == beside
     assert all(isinstance(value, str) for value in example["Values"].values())
 

@@ -35,6 +35,7 @@ from tests.mailsync.parts import (
     NylasServed,
     gate,
     mail,
+    measures_of,
     new_address,
     new_message_id,
     policy,
@@ -56,6 +57,7 @@ class Desk:
         self.nylas, self.dataverse, self.clock = nylas, dataverse, clock
         self.journal, self.sightings, self.awaited = Journal(account), Sightings(account), Awaited(account)
         self.mailboxes = Mailboxes(account)
+        self.measures = measures_of(account, clock)
         self.policy: Policy = policy()
         self.adopt_existing = True
         self.nylas_id_column: str | None = None
@@ -86,6 +88,7 @@ class Desk:
                 policy=self.policy,
                 large_files=gate("files", concurrency=2),
                 nylas_id_column=self.nylas_id_column,
+                measures=self.measures,
                 clock=self.clock,
             )
         return self._writer

@@ -121,7 +121,7 @@ _FRAGMENTS = [
     "\u00c3\u00a9",
 ]  # fmt: skip
 _SOURCES = [
-    *(f"cid:{cid}" for cid in _CIDS), "CID:LOGO.PNG", "ci\nd:a@b", "https://x.org/o", "HTTP://x.org/o", "//x.org/o", "ht&#10;tp://x.org/o",
+    *(f"cid:{cid}" for cid in _CIDS), "CID:LOGO.PNG", "Logo.png", "ci\nd:a@b", "https://x.org/o", "HTTP://x.org/o", "//x.org/o", "ht&#10;tp://x.org/o",
     "data:image/png;base64,AA", "data:text/html,x", "javascript:x()", "/main.aspx", "",
 ]  # fmt: skip
 _SIZES = ["", "0", "1", "01", "2px", "3", "600", "100%", "x", "0%"]

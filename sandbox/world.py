@@ -19,7 +19,7 @@ from sandbox.azurite import Azurite
 from sandbox.dataverse import DataverseStandIn
 from sandbox.entra import EntraStandIn
 from sandbox.faults import Faults
-from sandbox.host import HostProcess
+from sandbox.host import HostProcess, Keys
 from sandbox.mail import Character
 from sandbox.nylas import NylasStandIn
 from sandbox.servers import Certificate, Server
@@ -61,6 +61,7 @@ class World:
         visibility: float | None = None,
         max_poll: float | None = None,
         timers: bool = False,
+        keys: Keys | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.nylas = nylas or NylasStandIn(api_key=f"nyk_{secrets.token_hex(16)}")
@@ -78,6 +79,7 @@ class World:
         self._visibility = visibility
         self._max_poll = max_poll
         self._timers = timers
+        self._keys = keys
         self._progress = progress
         self._stack = ExitStack()
         self._secret = secrets.token_urlsafe(15)
@@ -123,7 +125,14 @@ class World:
     def another_host(self, **settings: str | None) -> HostProcess:
         """A further instance of the app on the same storage; to be started by the caller."""
         env = {**self.settings(), **settings}
-        return HostProcess(self._app, env, visibility=self._visibility, max_poll=self._max_poll, timers=self._timers)
+        return HostProcess(
+            self._app,
+            env,
+            visibility=self._visibility,
+            max_poll=self._max_poll,
+            timers=self._timers,
+            keys=self._keys,
+        )
 
     def settings(self) -> dict[str, str | None]:
         """The app's settings in this world; None takes one away that the machine may have set."""

@@ -21,6 +21,7 @@ from typing import Any, Self
 import urllib3
 
 from sandbox.host.errors import HostError
+from sandbox.host.routes import Keys
 
 READY = '{"event": "ready"'
 """How the line begins that says that the host serves; the only line of its own on standard output."""
@@ -46,12 +47,15 @@ class HostProcess:
         timers: bool = True,
         drain: float | None = None,
         settings: Path | None = None,
+        keys: Keys | None = None,
         log_file: Path | None = None,
     ) -> None:
         given = {"--visibility": visibility, "--max-poll": max_poll, "--drain": drain, "--settings": settings}
         self._command = [sys.executable, "-m", "sandbox.host", "--app", str(app_dir.resolve()), "--end-with-stdin"]
         self._command += [part for name, value in given.items() if value is not None for part in (name, str(value))]
         self._command += [] if timers else ["--no-timers"]
+        self._command += [f"--function-key={keys.function}", f"--master-key={keys.master}"] if keys else []
+        self.keys = keys
         self._port = port
         merged = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._env = {name: value for name, value in merged.items() if value is not None}
@@ -136,7 +140,8 @@ class HostProcess:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         with urllib3.PoolManager() as pool:
-            answer = pool.request(method, f"{self.url}/admin/{path}", body=body, timeout=10.0)
+            headers = {"x-functions-key": self.keys.master} if self.keys is not None else {}
+            answer = pool.request(method, f"{self.url}/admin/{path}", body=body, headers=headers, timeout=10.0)
         if answer.status >= 400:
             raise HostError(f"{method} /admin/{path} was answered with {answer.status}")
         return answer.data

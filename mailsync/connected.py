@@ -192,7 +192,7 @@ class Connected:
             with suppress(GrantError):
                 self._reader.grant(grant)
         except MessageGoneError:
-            self._mailboxes.note_status(grant, DELETED, expired=None)
+            self._mailboxes.note_status(grant, DELETED, expired=None, at=int(self._clock()))
             return True
         return False
 
@@ -226,7 +226,7 @@ class Connected:
             ) from error
 
     def _gone(self, grant: str) -> MessageError:
-        self._mailboxes.note_status(grant, DELETED, expired=None)
+        self._mailboxes.note_status(grant, DELETED, expired=None, at=int(self._clock()))
         return _disconnected()
 
     def _status_of(self, grant: str) -> str:
@@ -280,12 +280,15 @@ class Connected:
             connected=details.created_at,
         )
         aliases = tuple(sorted({alias for one in details.email_aliases or () if (alias := normalise(one))}))
-        self._mailboxes.note_listed(mailbox)
+        before = self._mailboxes.get(grant)
+        is_new = before is None or before.status != mailbox.status
+        self._mailboxes.note_listed(mailbox, at=now if is_new else None)
         self._mailboxes.note_aliases(grant, aliases, now)
         self._refused.pop(grant, None)
         with self._lock:
             self._snapshot = None
-        return replace(mailbox, aliases=aliases, aliases_read=now)
+        since = now if before is None or is_new else before.since
+        return replace(mailbox, aliases=aliases, aliases_read=now, since=since)
 
     def _current(self) -> _Snapshot:
         snapshot = self._snapshot

@@ -73,7 +73,7 @@ def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: in
     for grant in listed.values():
         before = known.get(grant.id)
         if before is None or _has_changed(grant, before):
-            mailboxes.note_listed(_mailbox(grant))
+            mailboxes.note_listed(_mailbox(grant), at=now if before is None or before.status != grant.status else None)
         if grant.status == VALID and grant.email and _is_due(grant, before, now):
             due.append(grant.id)
     for number, grant_id in enumerate(due):
@@ -123,9 +123,9 @@ class MailboxSweeper:
         if item.source == TIMER and not self._connected.is_gone(item.grant):
             return  # missing from one listing alone
         expired = item.event == "grant.expired"
-        self._mailboxes.note_status(
-            item.grant, "invalid" if expired else DELETED, expired=(item.at or item.first_seen) if expired else None
-        )
+        at = item.at or item.first_seen
+        status = "invalid" if expired else DELETED
+        self._mailboxes.note_status(item.grant, status, expired=at if expired else None, at=at)
         emit("grant_recorded", grant=item.grant, what=item.event)
         mailbox = None if expired else self._mailboxes.get(item.grant)
         if mailbox is not None:

@@ -7,6 +7,7 @@ windows, so that one item is never more than one window's work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ from datetime import UTC, datetime
 LONGEST = 24 * 3600
 """Seconds: the widest window one sweep item lists."""
 DAY = 24 * 3600
+WHEN = "a date (2026-01-31), a moment (2026-01-31T08:00:00Z; UTC without a zone) or an age (7d, 36h, 90m)"
+"""How a person may name a moment."""
+_UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 DISORDER = 60
 """Seconds by which a listing may depart from its order; what came later is the next window's business."""
 
@@ -61,6 +65,18 @@ def moment(at: int) -> str:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return str(at)
+
+
+def moment_named(text: str, *, now: float) -> int:
+    """Unix seconds of a moment or an age as `WHEN` says; raises ValueError."""
+    age = re.fullmatch(r"(\d{1,6})([dhm])", text.strip())
+    if age is not None:
+        return int(now) - int(age[1]) * _UNITS[age[2]]
+    at = datetime.fromisoformat(text.strip())
+    try:
+        return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def cut(since: int, until: int) -> Iterator[Window]:

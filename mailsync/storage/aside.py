@@ -6,7 +6,9 @@ Partition = grant. A row waits until somebody replays its item; if that fails to
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from mailsync.errors import MailSyncError
 from mailsync.storage.account import StorageAccount
@@ -58,11 +60,23 @@ class Kept:
         return digest == _digest(key) or (kind in {"", self.kind} and len(begin) >= 4 and digest.startswith(begin))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What waits for a person, as far as it was looked at."""
+
+    number: int
+    is_more: bool
+    oldest: int | None
+    by_grant: Mapping[str, tuple[int, int | None]]
+    """How many of each mailbox, and since when."""
+    newest: tuple[Kept, ...]
+
+
 class Aside:
     """Writes what was put aside; partition = grant, so that a mailbox's own list is one query."""
 
-    def __init__(self, account: StorageAccount) -> None:
-        self._rows = Table(account, "aside")
+    def __init__(self, account: StorageAccount, *, prompt: bool = False) -> None:
+        self._rows = Table(account, "aside", prompt=prompt)
 
     def put(self, item: Item, error: MailSyncError, *, now: int) -> None:
         """Keep an item that failed for good, with the reason and the vendor's evidence."""
@@ -92,6 +106,26 @@ class Aside:
     def waiting(self) -> tuple[Row, ...]:
         """Everything that was put aside and waits for a person."""
         return tuple(self._rows.query("state eq @state", {"state": WAITING}))
+
+    def waiting_newest(self, *, most: int) -> Waiting:
+        """What waits for a person, newest first; no more than `most` rows are read, so that it takes no long time."""
+        rows = list(islice(self._rows.query("state eq @state", {"state": WAITING}), most + 1))
+        kept = sorted(map(_kept, rows[:most]), key=lambda one: (-one.noted, one.row))
+        by_grant: dict[str, tuple[int, int | None]] = {}
+        for one in kept:  # the last of a mailbox that is met is its oldest
+            by_grant[one.grant] = (by_grant.get(one.grant, (0, None))[0] + 1, one.noted)
+        return Waiting(
+            number=len(kept),
+            is_more=len(rows) > most,
+            oldest=kept[-1].noted if kept else None,
+            by_grant=by_grant,
+            newest=tuple(kept),
+        )
+
+    def get(self, grant: str, row: str) -> Kept | None:
+        """One item by its whole key, waiting or replayed."""
+        found = self._rows.get(grant, row)
+        return _kept(found) if found is not None else None
 
     def kept(self, *, grant: str | None = None, reason: str | None = None) -> tuple[Kept, ...]:
         """What was put aside, waiting or replayed, oldest first."""

@@ -37,6 +37,8 @@ class Mailbox:
     swept: int | None = None
     swept_wide: int | None = None
     expired: int | None = None
+    since: int | None = None
+    """Since when its status is what it is, where that is known."""
     left: Window | None = None
     """What a sweep that was not finished left of its window."""
     waiting: str = ""
@@ -80,8 +82,8 @@ class Lease:
 class Mailboxes:
     """Reads and writes the table of mailboxes."""
 
-    def __init__(self, account: StorageAccount) -> None:
-        self._rows = Table(account, "mailboxes")
+    def __init__(self, account: StorageAccount, *, prompt: bool = False) -> None:
+        self._rows = Table(account, "mailboxes", prompt=prompt)
         self._in_passing = Table(account, "mailboxes", prompt=True)
 
     def all(self) -> tuple[Mailbox, ...]:
@@ -93,17 +95,24 @@ class Mailboxes:
         row = self._rows.get(PARTITION, grant)
         return _mailbox(row) if row is not None else None
 
-    def note_listed(self, mailbox: Mailbox) -> None:
-        """Note what a listing of the grants says of a mailbox; its watermark and aliases stay."""
-        self._rows.put(_identity(mailbox), merge=True)
+    def note_listed(self, mailbox: Mailbox, *, at: int | None = None) -> None:
+        """Note what a listing of the grants says of a mailbox; its watermark and aliases stay.
+
+        `at`: when its status was found to be another one than before.
+        """
+        changed = {"since": str(at)} if at is not None else {}
+        self._rows.put({**_identity(mailbox), **changed}, merge=True)
 
     def note_aliases(self, grant: str, aliases: Iterable[str], now: int) -> None:
         """Note the other addresses of a mailbox."""
         self._merge(grant, aliases=as_words(sorted(aliases)), aliases_read=str(now))
 
-    def note_status(self, grant: str, status: str, *, expired: int | None) -> None:
-        """Note that a grant expired, was renewed or deleted."""
-        self._merge(grant, status=status, expired=_text(expired))
+    def note_status(self, grant: str, status: str, *, expired: int | None, at: int | None = None) -> None:
+        """Note that a grant expired, was renewed or deleted, `at` some moment; told again, it is so since the first."""
+        row = self._rows.get(PARTITION, grant)
+        is_told_again = row is not None and row.get("status") == status and number(row, "since") is not None
+        since = {} if is_told_again else {"since": _text(at if at is not None else expired)}
+        self._merge(grant, status=status, expired=_text(expired), **since)
 
     def note_waiting(self, grant: str) -> None:
         """Note that messages of this mailbox wait in the journal for its grant to be renewed."""
@@ -221,6 +230,7 @@ def _mailbox(row: Row) -> Mailbox:
         swept=number(row, "swept"),
         swept_wide=number(row, "swept_wide"),
         expired=number(row, "expired"),
+        since=number(row, "since"),
         left=_as_window(row.get("left", "")),
         waiting=row.get("waiting", ""),
         newest_listed=number(row, "newest_listed"),

@@ -50,8 +50,8 @@ class Proven:
 class Proofs:
     """Reads and writes the table of proofs."""
 
-    def __init__(self, account: StorageAccount) -> None:
-        self._rows = Table(account, "proofs")
+    def __init__(self, account: StorageAccount, *, prompt: bool = False) -> None:
+        self._rows = Table(account, "proofs", prompt=prompt)
 
     def all(self) -> tuple[Proven, ...]:
         """The last proof of each mailbox that was ever looked through."""

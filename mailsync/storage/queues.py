@@ -1,18 +1,22 @@
-"""Puts items on the storage queues; the Functions host takes them off."""
+"""Puts items on the storage queues, and looks at how much waits there; the Functions host takes them off."""
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from dataclasses import dataclass
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient
 
+from mailsync.errors import MessageError
 from mailsync.storage.account import StorageAccount, storage_failures
-from mailsync.storage.envelope import MESSAGES, SWEEPS, Item, encode, queue_of
+from mailsync.storage.envelope import MESSAGES, SWEEPS, Item, decode, encode, queue_of
 
 FOR_EVER = -1
 """Time-to-live: an item waits until it is done, however long an outage lasts (the default is 7 days)."""
+PEEKED = 32
+"""Messages that can be looked at in one call."""
 LONGEST_DELAY = 6 * 24 * 3600
 """Seconds: a queue hides a message for at most 7 days."""
 
@@ -30,6 +34,10 @@ class Waiting:
     """How many items, about, with those that are hidden for a while or at work."""
     age: float
     """Seconds that the item at its head has been there, of those that can be taken now; 0 where there is none."""
+    put: int | None = None
+    """When that one was put there, in unix seconds."""
+    heard: int | None = None
+    """When we first heard of the oldest of those at its head: it may have come back to the queue since, many times."""
 
     @property
     def is_poison(self) -> bool:
@@ -55,11 +63,23 @@ class Queues:
         with storage_failures():
             try:
                 depth = client.get_queue_properties().approximate_message_count or 0
-                head = next(iter(client.peek_messages()), None) if depth else None
+                shown = client.peek_messages(max_messages=PEEKED) if depth else []
             except ResourceNotFoundError:
                 return Waiting(name, 0, 0.0)
-        since = head.inserted_on if head is not None else None
-        return Waiting(name, depth, max(0.0, now - since.timestamp()) if since is not None else 0.0)
+        puts = [one.inserted_on.timestamp() for one in shown if one.inserted_on is not None]
+        heard = [first for one in shown if (first := _first_seen(str(one.content))) is not None]
+        return Waiting(
+            name,
+            depth,
+            max(0.0, now - puts[0]) if puts else 0.0,
+            put=int(puts[0]) if puts else None,
+            heard=min([*heard, int(puts[0])]) if puts else None,
+        )
+
+    def answers(self) -> None:
+        """Make the cheapest call there is; raises where storage can't be reached or refuses us."""
+        with storage_failures(), suppress(ResourceNotFoundError):
+            self._clients[MESSAGES].get_queue_properties()
 
     def send(self, item: Item, *, delay: float = 0) -> None:
         """Put one item on its queue, hidden for `delay` seconds; one storage call when the queue exists."""
@@ -80,3 +100,11 @@ class Queues:
     def _make(client: QueueClient) -> None:
         with suppress(ResourceExistsError):
             client.create_queue()
+
+
+def _first_seen(text: str) -> int | None:
+    """When we first heard of an item; None of a text that is none."""
+    try:
+        return decode(base64.b64decode(text)).first_seen
+    except (MessageError, ValueError):
+        return None

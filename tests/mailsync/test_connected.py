@@ -62,6 +62,7 @@ def test_a_mailbox_not_heard_of_is_asked_for_once_and_kept(
         connected=NOW,
         aliases=("info@contoso.example",),
         aliases_read=NOW,
+        since=NOW,
     )
     assert ours.mailbox(grant) == mailbox
     assert connected(nylas, mailboxes, clock).mailbox(grant) == mailbox

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mailsync.errors import Evidence, MessageError
+from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.aside import LONGEST_TEXT, UNREADABLE, Aside
 from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode
 from mailsync.storage.tables import Row, Table
+from sandbox.azurite import Azurite
 from tests.mailsync.parts import NOW, new_id
 
 ERROR = MessageError(
@@ -81,3 +83,43 @@ def test_everything_that_waits_is_listed(aside: Aside) -> None:
         aside.put(item, ERROR, now=NOW)
     waiting = [row for row in aside.waiting() if row["PartitionKey"] == grant]
     assert len(waiting) == 4
+
+
+@pytest.fixture
+def alone(azurite: Azurite) -> Aside:
+    """In an account where nobody else puts anything aside."""
+    account = StorageAccount(StorageSettings(azurite.connection_strings[15]), None)
+    table = Aside(account, prompt=True)
+    for row in table._rows.query("PartitionKey ge ''", {}):
+        table._rows.delete(row["PartitionKey"], row["RowKey"])
+    return table
+
+
+def test_what_waits_is_told_newest_first_and_counted_for_each_mailbox(alone: Aside) -> None:
+    first, second = new_id(), new_id()
+    for grant, ago in ((first, 300), (second, 100), (first, 200)):
+        alone.put(MessageItem(grant=grant, message=new_id(), source="s", first_seen=NOW), ERROR, now=NOW - ago)
+    replayed = MessageItem(grant=second, message="done", source="s", first_seen=NOW)
+    alone.put(replayed, ERROR, now=NOW)
+    kept = alone.of_message(second, "done")
+    assert kept is not None
+    alone.note_replayed(kept, now=NOW)
+    waiting = alone.waiting_newest(most=10)
+    assert [one.noted for one in waiting.newest] == [NOW - 100, NOW - 200, NOW - 300]
+    assert (waiting.number, waiting.is_more, waiting.oldest) == (3, False, NOW - 300)
+    assert waiting.by_grant == {first: (2, NOW - 300), second: (1, NOW - 100)}
+
+
+def test_no_more_is_read_than_asked_for_and_that_there_is_more_is_said(alone: Aside) -> None:
+    for _ in range(4):
+        alone.put(MessageItem(grant=new_id(), message="m", source="s", first_seen=NOW), ERROR, now=NOW)
+    assert (alone.waiting_newest(most=4).number, alone.waiting_newest(most=4).is_more) == (4, False)
+    assert (alone.waiting_newest(most=3).number, alone.waiting_newest(most=3).is_more) == (3, True)
+
+
+def test_an_item_is_found_by_its_whole_key(alone: Aside) -> None:
+    grant = new_id()
+    alone.put(MessageItem(grant=grant, message="m", source="s", first_seen=NOW), ERROR, now=NOW)
+    (kept,) = alone.kept(grant=grant)
+    assert alone.get(grant, kept.row) == kept
+    assert alone.get(grant, kept.row[:-1]) is None

@@ -61,9 +61,29 @@ def test_a_listing_changes_what_it_tells_and_nothing_else(mailboxes: Mailboxes, 
 
 def test_an_expiry_is_recorded_and_taken_back(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
     mailboxes.note_status(mailbox.grant, "invalid", expired=NOW)
-    assert mailboxes.get(mailbox.grant) == replace(mailbox, status="invalid", expired=NOW)
+    assert mailboxes.get(mailbox.grant) == replace(mailbox, status="invalid", expired=NOW, since=NOW)
     mailboxes.note_status(mailbox.grant, "valid", expired=None)
     assert mailboxes.get(mailbox.grant) == mailbox
+
+
+def test_a_state_told_again_is_so_since_it_was_first_told(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    for at in (NOW, NOW + 500):
+        mailboxes.note_status(mailbox.grant, "invalid", expired=at)
+    found = mailboxes.get(mailbox.grant)
+    assert found is not None
+    assert (found.since, found.expired) == (NOW, NOW + 500)
+    mailboxes.note_status(mailbox.grant, "deleted", expired=None, at=NOW + 900)
+    found = mailboxes.get(mailbox.grant)
+    assert found is not None
+    assert (found.status, found.since) == ("deleted", NOW + 900)
+
+
+def test_a_listing_that_shows_another_state_says_since_when(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
+    mailboxes.note_listed(replace(mailbox, status="invalid"), at=NOW + 7)
+    mailboxes.note_listed(replace(mailbox, status="invalid"))
+    found = mailboxes.get(mailbox.grant)
+    assert found is not None
+    assert (found.status, found.since) == ("invalid", NOW + 7)
 
 
 def test_the_end_of_a_mailbox_nobody_heard_of_is_recorded_too(mailboxes: Mailboxes) -> None:

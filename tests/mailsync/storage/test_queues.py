@@ -115,3 +115,39 @@ def test_an_item_no_queue_can_hold_is_refused(queues: Queues, on_queue: dict[str
     assert drained(on_queue[MESSAGES]) == [whole]
     with pytest.raises(TransientError):
         queues.send(MessageItem(grant=new_id(), message="x" * 70_000, source="s", first_seen=1))
+
+
+def test_how_much_waits_is_told_without_taking_anything(
+    queues: Queues, on_queue: dict[str, QueueClient], account: StorageAccount
+) -> None:
+    """Hidden ones are counted too; of those at the front it is told when we first heard of them."""
+    for first_seen, delay in ((500, 0), (300, 0), (100, 60)):
+        queues.send(MessageItem(grant="g", message="m", source="s", first_seen=first_seen), delay=delay)
+    before = int(datetime.now(UTC).timestamp())
+    for _ in range(2):
+        messages, *others = queues.waiting(before)
+        assert (messages.queue, messages.depth, messages.heard) == (MESSAGES, 3, 300)
+        assert messages.put is not None
+        assert before - 60 <= messages.put <= before + 1
+        assert [(one.queue, one.depth, one.put, one.heard) for one in others] == [
+            (name, 0, None, None) for name in (SWEEPS, f"{MESSAGES}-poison", f"{SWEEPS}-poison")
+        ]
+    (first, *_) = on_queue[MESSAGES].receive_messages()
+    assert first.dequeue_count == 1, "looking is not taking"
+
+
+def test_the_age_of_a_text_that_is_no_item_is_that_of_its_message(
+    queues: Queues, on_queue: dict[str, QueueClient]
+) -> None:
+    on_queue[MESSAGES].send_message("not base64!")
+    messages, *_ = queues.waiting(0)
+    assert messages.depth == 1
+    assert messages.heard == messages.put
+
+
+def test_a_queue_that_is_not_there_yet_is_empty_and_storage_answers_all_the_same(
+    queues: Queues, on_queue: dict[str, QueueClient]
+) -> None:
+    on_queue[MESSAGES].delete_queue()
+    assert queues.waiting(0)[0].depth == 0
+    queues.answers()

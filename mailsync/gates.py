@@ -107,6 +107,11 @@ class Gate:
             self._limit = max(1, limit)
             self._turn.notify_all()
 
+    def closed_for(self) -> float:
+        """Seconds of its clock for which nobody passes; 0.0 where it is open, or a probe may go."""
+        with self._turn:
+            return 0.0 if self._closed_until is None else max(0.0, self._closed_until - self._clock())
+
     def check(self) -> None:
         """Raise TransientError while the gate is closed, before anything is done that would be in vain."""
         with self._turn:

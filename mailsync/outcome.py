@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -40,3 +40,5 @@ class Outcome:
     kind: Kind
     reason: str = ""
     activityid: str | None = None
+    was_known: bool = field(default=False, compare=False)
+    """The journal had it before; nothing was read or written."""

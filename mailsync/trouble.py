@@ -110,6 +110,10 @@ class Handling:
         ):
             self._run(item, work)
 
+    def stopped_for(self) -> float:
+        """Seconds for which nothing is written, since too many messages were put aside; 0.0 as a rule."""
+        return self._brake.wait()
+
     def collect(self, text: str | bytes) -> None:
         """Take an item out of a poison queue: one more life, alone and later, then the table `aside`."""
         try:

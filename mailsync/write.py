@@ -148,7 +148,7 @@ class EmailWriter:
         known = self._journal.get(item.grant, item.message)
         if known is not None and known.kind.is_final:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
-            return Outcome(known.kind, known.reason, known.activityid)
+            return Outcome(known.kind, known.reason, known.activityid, was_known=True)
         self._emails.check()
         facts = self._facts(item, known, started)
         entry = self._entry(item, facts)

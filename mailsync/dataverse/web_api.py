@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mailsync.dataverse import batch
@@ -14,6 +15,7 @@ from mailsync.gates import Gate
 from mailsync.transport import Answer, Transport
 
 VERSION_PATH = "/api/data/v9.2/"
+MOST_REQUESTS = 1_000_000
 SCARCE_TIME = 300.0
 """Seconds of execution time left in the window, below which we ask for less at once."""
 
@@ -28,16 +30,36 @@ class TokenSource(Protocol):
         """The service answered 401 to this token."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer says of Dataverse's limits, and how many requests at once follow from that."""
+
+    requests_left: int | None
+    seconds_left: float | None
+    hint: int | None
+    at_once: int
+
+
 class WebApi:
     """One Dataverse environment."""
 
-    def __init__(self, transport: Transport, *, url: str, tokens: TokenSource, gate: Gate, most_at_once: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        url: str,
+        tokens: TokenSource,
+        gate: Gate,
+        most_at_once: int,
+        told: Callable[[Limits], None] = lambda _: None,
+    ) -> None:
         self._transport = transport
         self._gate = gate
         self._most_at_once = most_at_once
         self.root = url
         """Where the environment is, without a slash at its end."""
         self._tokens = tokens
+        self._told = told
 
     def check(self) -> None:
         """Raise TransientError while no request would be made."""
@@ -66,7 +88,9 @@ class WebApi:
         headers["Authorization"] = f"Bearer {token}"
         with self._gate.passing():
             answer = self._transport.send(method, f"{self.root}{VERSION_PATH}{path}", headers=headers, body=body)
-            self._gate.limit = parallelism(answer.headers, most=self._most_at_once)
+            limits = limits_of(answer.headers, most=self._most_at_once)
+            self._gate.limit = limits.at_once
+            self._told(limits)
             if answer.status in {429, 502, 503, 504}:
                 raise failure_of(answer)
         if answer.status == 401:
@@ -101,8 +125,8 @@ class WebApi:
         return answers
 
 
-def parallelism(headers: Mapping[str, str], *, most: int) -> int:
-    """How many requests at once Dataverse recommends now, never more than `most`.
+def limits_of(headers: Mapping[str, str], *, most: int) -> Limits:
+    """What is left of Dataverse's limits, and how many requests at once it recommends now, never more than `most`.
 
     `x-ms-dop-hint` is its recommendation (Microsoft's page on parallel requests, read 2026-11). Of the 1,200 seconds
     of execution time it grants in five minutes, what is left below a quarter slows us down before it runs out.
@@ -112,7 +136,18 @@ def parallelism(headers: Mapping[str, str], *, most: int) -> int:
     left = _number(headers.get("x-ms-ratelimit-time-remaining-xrm-requests"))
     if left is not None and left < SCARCE_TIME:
         limit *= left / SCARCE_TIME
-    return max(1, int(limit))
+    requests = _number(headers.get("x-ms-ratelimit-burst-remaining-xrm-requests"))
+    return Limits(
+        requests_left=_told(requests),
+        seconds_left=left,
+        hint=_told(hint),
+        at_once=max(1, int(limit)),
+    )
+
+
+def _told(number: float | None) -> int | None:
+    """A number of requests as it is passed on; one that can be none is left out."""
+    return int(number) if number is not None and 0 <= number < MOST_REQUESTS else None
 
 
 def _number(text: str | None) -> float | None:

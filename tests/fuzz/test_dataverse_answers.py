@@ -21,7 +21,7 @@ from mailsync.dataverse.creation import BLOCK, Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Question, Resolver
-from mailsync.dataverse.web_api import WebApi, parallelism
+from mailsync.dataverse.web_api import WebApi, limits_of
 from mailsync.errors import MailSyncError, Scope
 from mailsync.gates import Gate
 from mailsync.transport import Answer
@@ -175,7 +175,7 @@ def test_an_answer_to_a_batch_is_read_or_malformed(boundary: str, body: bytes) -
     )
 )
 def test_no_hint_stops_us_or_lets_us_loose(headers: dict[str, str]) -> None:
-    assert 1 <= parallelism(headers, most=24) <= 24
+    assert 1 <= limits_of(headers, most=24).at_once <= 24
 
 
 # over a line

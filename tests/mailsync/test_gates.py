@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mailsync.alone import Alone
 from mailsync.brake import LEAST, PAUSE, Brake
-from mailsync.dataverse.web_api import parallelism
+from mailsync.dataverse.web_api import limits_of
 from mailsync.errors import MessageError, Scope, ThrottledError, TransientError
 from mailsync.gates import FAILURES_TO_CLOSE, FIRST_CLOSED, LONGEST_CLOSED, Gate, MailboxGates, Pace
 
@@ -223,7 +223,7 @@ def test_several_instances_divide_the_limits(clock: Clock) -> None:
     ],
 )
 def test_dataverse_says_how_many_at_once(headers: dict[str, str], limit: int) -> None:
-    assert parallelism(headers, most=24) == limit
+    assert limits_of(headers, most=24).at_once == limit
 
 
 def test_the_brake_stops_writing_when_half_of_the_outcomes_are_put_aside(clock: Clock) -> None:

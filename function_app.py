@@ -95,3 +95,36 @@ def collect_sweep_poison(msg: func.QueueMessage, context: func.Context) -> None:
     """What crashed sweep_mailbox too often is kept in the table `aside`."""
     with invoked(context), span("collect_sweep_poison"):
         wiring.collect(msg.get_body())
+
+
+@app.function_name("status")
+@app.route(route="status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+def status(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """The status page, or the same as JSON."""
+    from mailsync.dashboard import answers
+
+    with invoked(context), span("status"):
+        shown = answers.shown(wiring.status.read(), params=req.params, headers=req.headers)
+    return func.HttpResponse(**shown.parts)
+
+
+@app.function_name("health")
+@app.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # a binding is found by its name
+    """Whether the app could take mail in, for probes."""
+    from mailsync.dashboard import answers
+
+    return func.HttpResponse(**answers.probed(is_well=wiring.answers()).parts)
+
+
+@app.function_name("manage")
+@app.route(route="manage/{what}", methods=["GET", "POST"], auth_level=func.AuthLevel.ADMIN)
+def manage(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """What a person with the admin key asks for."""
+    from mailsync.dashboard.manage import Asked
+
+    what, body = req.route_params.get("what", ""), req.get_body()
+    asked = Asked(method=req.method, what=what, params=req.params, headers=req.headers, body=body)
+    with invoked(context), span("manage"):
+        answer = wiring.manage.answer(asked)
+    return func.HttpResponse(**answer.parts)

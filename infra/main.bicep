@@ -325,6 +325,7 @@ module app 'app/function.bicep' = {
       DATAVERSE_CONCURRENCY: string(dataverseConcurrency)
       INSTANCE_COUNT: string(maximumInstanceCount)
       PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: toLower(string(telemetryEnabled))
+      FRESHNESS_BOUND: string(freshnessBound)
     }
   }
 }

@@ -116,6 +116,7 @@ class Settings:
     nylas_id_column: str | None
     dataverse_concurrency: int
     instance_count: int
+    freshness_bound: int
     authority_host: str | None
     ca_bundle: str | None
 
@@ -141,6 +142,7 @@ class Settings:
             nylas_id_column=reading.optional("DATAVERSE_NYLAS_ID_COLUMN", column_name, None),
             dataverse_concurrency=reading.optional("DATAVERSE_CONCURRENCY", _between(1, 52), 24),
             instance_count=reading.optional("INSTANCE_COUNT", _between(1, 1000), 1),
+            freshness_bound=reading.optional("FRESHNESS_BOUND", _between(300, 604_800), 7_200),
             authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
             ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
         )

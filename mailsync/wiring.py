@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from mailsync.connected import Connected
+    from mailsync.dashboard.health import Health
+    from mailsync.dashboard.manage import Manage
+    from mailsync.dashboard.status import StatusReader
     from mailsync.dataverse.address_book import AddressBook
     from mailsync.dataverse.creation import Creation
     from mailsync.dataverse.definitions import Definitions
@@ -52,12 +55,14 @@ if TYPE_CHECKING:
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
+    from mailsync.pulse import Pulse
     from mailsync.replay import Replayer
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
     from mailsync.storage.counts import Counts
     from mailsync.storage.envelope import Item
+    from mailsync.storage.instances import Instances
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
     from mailsync.storage.proofs import Proofs
@@ -74,6 +79,8 @@ T = TypeVar("T")
 HERE = Path(__file__).parent.parent
 LARGE_AT_ONCE = 2
 """Mails with large files that one process writes at a time."""
+SLACK = 600
+"""Seconds that a sweep's timer may be late before the status page calls it silent."""
 LEAST_PATIENCE = 5.0
 """Seconds that even a hurried process waits for an answer."""
 
@@ -148,7 +155,7 @@ class Wiring:
         self._handling.handle(
             text,
             {
-                MessageItem: lambda item: self._writer.write(item),  # noqa: PLW0108
+                MessageItem: self._pulse.beating(lambda item: self._writer.write(item)),  # noqa: PLW0108
                 DeletedItem: lambda item: self._writer.record_deleted(item),  # noqa: PLW0108
             },
         )
@@ -160,7 +167,7 @@ class Wiring:
         self._handling.handle(
             text,
             {
-                SweepItem: lambda item: self._sweeper.sweep(item),  # noqa: PLW0108
+                SweepItem: self._pulse.beating(lambda item: self._sweeper.sweep(item)),  # noqa: PLW0108
                 GrantItem: lambda item: self._sweeper.record(item),  # noqa: PLW0108
             },
         )
@@ -174,15 +181,16 @@ class Wiring:
         from mailsync.sweep import sweep_missed
 
         try:
-            settings = self.settings
-            return sweep_missed(
-                grants=self._grants,
-                mailboxes=self._mailboxes,
-                send=self._send,
-                spread=settings.sweep_spread,
-                sync_since=self.sync_since(),
-                now=int(self.clock()),
-            )
+            with self._pulse.timing():
+                settings = self.settings
+                return sweep_missed(
+                    grants=self._grants,
+                    mailboxes=self._mailboxes,
+                    send=self._send,
+                    spread=settings.sweep_spread,
+                    sync_since=self.sync_since(),
+                    now=int(self.clock()),
+                )
         finally:
             self._tell_vitals()
 
@@ -205,6 +213,7 @@ class Wiring:
             )
             self.measures.flush()
             self.counts.settle()
+            self._instances.forget(now=now)
         except MailSyncError as error:
             telemetry.emit("state_measured", reason=error.reason)
 
@@ -335,6 +344,34 @@ class Wiring:
         from mailsync.dataverse.setup import Setup
 
         return self._once("dataverse_setup", lambda: Setup(self._api))
+
+    # what is told to whoever looks
+
+    @property
+    def status(self) -> StatusReader:
+        """Reads how things stand; never waits long for storage."""
+        return self._once("status", self._make_status)
+
+    def answers(self) -> bool:
+        """Whether the app could take mail in a moment ago: its settings for that are good, and storage answers."""
+        return self._once("health", self._make_health).answers()
+
+    @property
+    def manage(self) -> Manage:
+        """Does what a person with the admin key asks for."""
+        return self._once("manage", self._make_manage)
+
+    @property
+    def _pulse(self) -> Pulse:
+        from mailsync.pulse import Pulse
+
+        return self._once("pulse", lambda: Pulse(lambda: self._instances, clock=self.clock))
+
+    @property
+    def _instances(self) -> Instances:
+        from mailsync.storage.instances import Instances
+
+        return self._once("instances", lambda: Instances(self._account))
 
     # what a person asks for
 
@@ -521,7 +558,7 @@ class Wiring:
     def _make_handling(self) -> Handling:
         from mailsync.trouble import Handling
 
-        return Handling(
+        handling = Handling(
             send=self._send,
             aside=self.aside,
             journal=self._journal,
@@ -530,6 +567,8 @@ class Wiring:
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )
+        self._pulse.watch_brake(handling.stopped_for)
+        return handling
 
     def _make_measures(self) -> Measures:
         from mailsync.measures import NOTED_AFTER, Measures
@@ -538,6 +577,52 @@ class Wiring:
         measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock, after=after)
         atexit.register(measures.flush)
         return measures
+
+    def _make_status(self) -> StatusReader:
+        from mailsync.dashboard.schedule import longest_pause
+        from mailsync.dashboard.status import Sources, StatusReader
+        from mailsync.storage.aside import Aside
+        from mailsync.storage.mailboxes import Mailboxes
+        from mailsync.storage.proofs import Proofs
+
+        # clients of its own, which make one attempt: a page would rather say that a part was not to be had
+        once = self._once
+        return StatusReader(
+            Sources(
+                mailboxes=lambda: once("status_mailboxes", lambda: Mailboxes(self._account, prompt=True)),
+                counts=lambda: self.counts,
+                proofs=lambda: once("status_proofs", lambda: Proofs(self._account, prompt=True)),
+                queues=lambda: self.ingest_queues,
+                aside=lambda: once("status_aside", lambda: Aside(self._account, prompt=True)),
+                instances=lambda: self._instances,
+                bound=lambda: self.settings.freshness_bound,
+                quiet=lambda: 2 * longest_pause(self.sweep_schedule()) + self.settings.sweep_spread + SLACK,
+            ),
+            clock=self.clock,
+        )
+
+    def _make_manage(self) -> Manage:
+        from mailsync.dashboard.manage import Manage
+        from mailsync.doctor import told
+
+        return Manage(
+            status=lambda: self.status,
+            mailbox=self.mailbox,
+            explainer=lambda: self.explainer,
+            aside=lambda: self.aside,
+            replayer=lambda: self.replayer,
+            doctor=lambda: told(self.doctor().examine(), self.clock()),
+            clock=self.clock,
+        )
+
+    def _make_health(self) -> Health:
+        from mailsync.dashboard.health import Health
+
+        def call() -> None:
+            _ = self.ingest_settings
+            self.ingest_queues.answers()
+
+        return Health(call, clock=time.monotonic)
 
     def _make_reader(self) -> Reader:
         from mailsync.gates import Gate, MailboxGates
@@ -554,7 +639,7 @@ class Wiring:
             transport,
             api_uri=settings.nylas_api_uri,
             api_key=settings.nylas_api_key,
-            gate=Gate("nylas", clock=self._hurried, scope=Scope.ORGANISATION),
+            gate=self._pulse.watch(Gate("nylas", clock=self._hurried, scope=Scope.ORGANISATION)),
             gate_of=mailboxes.of,
         )
 
@@ -609,12 +694,18 @@ class Wiring:
         transport = self._transport("dataverse", settings.dataverse_url)
         at_once = max(1, settings.dataverse_concurrency // settings.instance_count)
         entra = Gate("entra", clock=self._hurried, scope=Scope.ORGANISATION, failures_to_close=1)
+        gate = Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once)
         return WebApi(
             transport,
             url=settings.dataverse_url,
-            tokens=Tokens(lambda: _credential(settings.authority_host), resource=settings.dataverse_url, gate=entra),
-            gate=Gate("dataverse", clock=self._hurried, scope=Scope.ORGANISATION, concurrency=at_once),
+            tokens=Tokens(
+                lambda: _credential(settings.authority_host),
+                resource=settings.dataverse_url,
+                gate=self._pulse.watch(entra),
+            ),
+            gate=self._pulse.watch(gate),
             most_at_once=at_once,
+            told=self._pulse.limits,
         )
 
     def _make_resolver(self) -> Resolver:

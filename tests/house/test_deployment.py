@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 FUNCTIONS = [
     "collect_poison",
     "collect_sweep_poison",
+    "health",
     "ingest_webhook",
+    "manage",
+    "status",
     "sweep_mailbox",
     "sweep_missed",
     "verify_nightly",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailsync.dashboard.reasons import REASONS, Who
 from mailsync.nylas.webhooks import TRIGGERS
 from mailsync.telemetry import EVENTS, METRICS
 from mapping.policy import parse_policy
@@ -112,6 +113,26 @@ def test_no_path_of_a_machine_and_no_secret_is_committed() -> None:
         check=False,
     )
     assert found.stdout.split() in ([], ["mailsync/settings.py"])
+
+
+def test_the_status_page_says_what_each_reason_means_and_who_acts_as_the_table_of_failures_does() -> None:
+    """Those that only a person at the keyboard is told have no kind there, and no meaning on the page."""
+    who = {
+        "transient": {Who.NOBODY, Who.DEVELOPER, Who.ADMINISTRATOR},
+        "throttled": {Who.NOBODY},
+        "authorisation": {Who.OWNER},
+        "configuration": {Who.ADMINISTRATOR},
+        "data": {Who.OPERATOR, Who.DEVELOPER, Who.OWNER},
+    }
+    table = (ROOT / "docs/failures.md").read_text(encoding="utf-8").partition("## Reasons")[2]
+    told = set()
+    for line in table.splitlines()[4:]:
+        names, kind = (cell.strip() for cell in line.split("|")[1:3])
+        for name in re.findall(r"`([a-z_]+)`", names) if kind else ():
+            told.add(name)
+            assert name in REASONS, f"{name} means nothing on the status page"
+            assert REASONS[name].who in who[kind], name
+    assert set(REASONS) - told == {"grant"}, "the reason of what waits in the journal for a sign-in"
 
 
 def test_the_table_of_failures_names_every_reason_in_the_code_and_no_other() -> None:

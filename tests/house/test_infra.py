@@ -451,7 +451,7 @@ def test_nothing_of_the_templates_is_deployed_with_the_app() -> None:
 
 def test_the_webhook_is_where_the_template_says() -> None:
     tree = ast.parse((ROOT / "function_app.py").read_text(encoding="utf-8"))
-    (route,) = [
+    route, *_ = [
         keyword.value.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)

@@ -47,6 +47,7 @@ def test_four_settings_are_enough() -> None:
         nylas_id_column=None,
         dataverse_concurrency=24,
         instance_count=1,
+        freshness_bound=7200,
         authority_host=None,
         ca_bundle=None,
     )

@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format corpus bench load latency chaos fuzz lock clean
+.PHONY: demo sandbox test lint format corpus pictures bench load latency chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
 
-sandbox: .venv/ready sandbox/node_modules/ready  ## the same world, kept running to play with
+sandbox: .venv/ready sandbox/node_modules/ready  ## the same world, kept running to play with, and its status page
 	$(BIN)/python -m sandbox serve
 
 test: lint sandbox/node_modules/ready  ## everything that must hold
@@ -24,6 +24,9 @@ format: .venv/ready
 
 corpus: .venv/ready  ## what the mails of tests/corpus come to, written anew for somebody to read the difference
 	$(BIN)/python -m tests.corpus
+
+pictures: .venv/ready sandbox/node_modules/ready  ## the README's picture of the status page, and one of each state
+	$(BIN)/python -m tests.browser.pictures
 
 bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
 	$(BIN)/python -m bench

@@ -460,7 +460,10 @@ def test_importing_the_app_needs_no_setting_and_lists_its_functions() -> None:
     names = [
         "collect_poison",
         "collect_sweep_poison",
+        "health",
         "ingest_webhook",
+        "manage",
+        "status",
         "sweep_mailbox",
         "sweep_missed",
         "verify_nightly",

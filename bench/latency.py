@@ -6,10 +6,11 @@ Exit code 1 when an email does not come or the bar is missed.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -132,28 +133,28 @@ def measure(world: World, arrivals: Arrivals, *, rate: int, number: int) -> Meas
     """Send so many notifications of new mail, so many a second, and see each email come."""
     bodies = notifications(world, number)
     subjects = [found[1].decode() for body in bodies if (found := SUBJECT.search(body)) is not None]
-    line = len(world.host.log)
+    line, messages = len(world.host.log), [json.loads(body)["data"]["object"]["id"] for body in bodies]
     sent = ingest(world.host.url, world.webhook.secret, bodies, rate=rate)
     deadline = time.monotonic() + PATIENCE
     while not arrivals.completed.keys() >= set(subjects) and time.monotonic() < deadline:
         time.sleep(0.05)
     due = {subject: sent.begun + place / rate for place, subject in enumerate(subjects)}
     seconds = [arrivals.completed[one] - due[one] for one in subjects if one in arrivals.completed]
-    told = waited(world, line, len(seconds))
+    told = waited(world, line, messages, len(seconds))
     found = Measured(rate=rate, sent=number, seconds=tuple(seconds), told=told)
     progress.print(found.row())
     return found
 
 
-def waited(world: World, line: int, number: int) -> tuple[float, ...]:
-    """The seconds from the notification that the app's lines of written emails say, since a line of its log."""
-    pattern = re.compile(r"event=email_written .*\bend_to_end_ms=(\d+)")
+def waited(world: World, line: int, messages: Collection[str], number: int) -> tuple[float, ...]:
+    """The seconds from the notification that the app's lines on these messages say, since a line of its log."""
+    pattern = re.compile(r"event=email_written .*\bmessage=(\S+) .*\bend_to_end_ms=(\d+)")
     found: list[float] = []
 
     def all_said() -> bool:
         nonlocal found
         lines = (pattern.search(one) for one in world.host.log[line:])
-        found = [int(one[1]) / 1000 for one in lines if one is not None]
+        found = [int(one[2]) / 1000 for one in lines if one is not None and one[1] in messages]
         return len(found) >= number
 
     world.wait(f"{number} lines of written emails", all_said)

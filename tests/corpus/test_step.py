@@ -32,7 +32,7 @@ from tests.corpus.cases import Case, Folder, cases, mail_in
 from tests.corpus.expected import settled
 from tests.corpus.standing import assert_stands
 from tests.corpus.world import NOON, world
-from tests.mailsync.parts import Clock, DataverseServed, NylasServed, gate
+from tests.mailsync.parts import Clock, DataverseServed, NylasServed, gate, measures_of
 
 ACCOUNT = 15
 """Of the storage emulator, a whole one."""
@@ -99,6 +99,7 @@ class Office:
                 policy=policy,
                 large_files=gate("files", concurrency=2),
                 nylas_id_column=None,
+                measures=measures_of(self.account, self.clock),
                 clock=self.clock,
             )
         return self._writers[policy.version]

@@ -46,7 +46,7 @@ class Pulse:
         self._instances = instances
         self._clock = clock
         self._after = after
-        self._spacing = spacing
+        self._spacing = max(spacing, after)
         self._process = uuid.uuid4().hex[:12]
         self._started = int(clock())
         self._done: dict[str, int] = {}

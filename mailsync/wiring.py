@@ -105,8 +105,9 @@ class Wiring:
         self.clock: Callable[[], float] = time.time
         self.hurry = 1.0
         """Divides every delay: a test lives through a day's outage in seconds. No setting changes it."""
-        self.counts_after: float | None = None
-        """Seconds that counts are held before they are written, if others than usual: a test may want them never."""
+        self.notes_after: float | None = None
+        """Seconds that what no item waits for is held before it is written, if others than usual: a test may want it
+        never."""
         if wants_telemetry(env):
             telemetry.begin()
 
@@ -363,9 +364,10 @@ class Wiring:
 
     @property
     def _pulse(self) -> Pulse:
-        from mailsync.pulse import Pulse
+        from mailsync.pulse import AFTER, Pulse
 
-        return self._once("pulse", lambda: Pulse(lambda: self._instances, clock=self.clock))
+        after = AFTER if self.notes_after is None else self.notes_after
+        return self._once("pulse", lambda: Pulse(lambda: self._instances, clock=self.clock, after=after))
 
     @property
     def _instances(self) -> Instances:
@@ -406,7 +408,7 @@ class Wiring:
         """How many outcomes of each kind there were."""
         from mailsync.storage.counts import AFTER, Counts
 
-        after = AFTER if self.counts_after is None else self.counts_after
+        after = AFTER if self.notes_after is None else self.notes_after
         return self._once("counts", lambda: Counts(self._account, clock=self.clock, after=after))
 
     @property
@@ -573,7 +575,7 @@ class Wiring:
     def _make_measures(self) -> Measures:
         from mailsync.measures import NOTED_AFTER, Measures
 
-        after = NOTED_AFTER if self.counts_after is None else self.counts_after
+        after = NOTED_AFTER if self.notes_after is None else self.notes_after
         measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock, after=after)
         atexit.register(measures.flush)
         return measures

@@ -73,3 +73,10 @@ def collect_poison(msg: func.QueueMessage) -> None:
 def collect_sweep_poison(msg: func.QueueMessage) -> None:
     """What crashed sweep_mailbox too often is kept in the table `aside`."""
     wiring.collect(msg.get_body())
+
+
+@app.function_name("shorten_journal")
+@app.timer_trigger(arg_name="timer", schedule="30 4/10 * * * *", run_on_startup=False)
+def shorten_journal(timer: func.TimerRequest) -> None:  # noqa: ARG001  # a binding is found by its name
+    """Every ten minutes: some of the records that are older than they are to be kept become tombstones."""
+    wiring.shorten_journal()

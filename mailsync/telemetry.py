@@ -31,10 +31,16 @@ Event = Literal[
     "sweep_window_done",  # one window of a mailbox was listed to its end
     "sweep_dropped",  # another sweep of the same mailbox is at work
     "grant_recorded",  # a mailbox was connected, expired, renewed or removed
+    "message_erased",  # its mail was erased for a person; it stays out, whoever brings it
+    "backfill_moved",  # a page of a backfill is on the queue, or it was paused, went on or ended
+    "journal_shortened",  # records older than JOURNAL_RETENTION_DAYS lie under keyed hashes now
+    "journal_not_shortened",  # ERASURE_KEY is missing or another one; nothing is shortened meanwhile
 ]
 
 _QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
-_LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable", "writing_stopped"})
+_LOUD: frozenset[Event] = frozenset(
+    {"item_put_aside", "ingest_unavailable", "writing_stopped", "journal_not_shortened"}
+)
 _WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused", "messages_without_id"})
 
 EVENTS: tuple[str, ...] = get_args(Event)

@@ -119,6 +119,9 @@ class Handling:
 
     def put_aside(self, item: Item, error: MailSyncError) -> None:
         """Keep an item where a person will find it, with the reason."""
+        if isinstance(item, (MessageItem, DeletedItem)) and self._was_erased(item):
+            emit("message_erased", **_told(item), reason=error.reason)
+            return
         self._aside.put(item, error, now=self._now())
         self._note(item, Kind.PUT_ASIDE, error)
         emit("item_put_aside", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
@@ -232,7 +235,11 @@ class Handling:
             attempt=item.attempt + 1,
             detail=str(error.evidence),
         )
-        self._journal.put(entry, self._journal.get(item.grant, item.message))
+        self._journal.put(entry, self._journal.get(item.grant, item.message, date=item.date))
+
+    def _was_erased(self, item: MessageItem | DeletedItem) -> bool:
+        known = self._journal.get(item.grant, item.message, date=item.date if isinstance(item, MessageItem) else None)
+        return known is not None and known.kind is Kind.ERASED
 
     def _now(self) -> int:
         return int(self._clock())

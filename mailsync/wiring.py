@@ -22,6 +22,7 @@ from mailsync.settings import (
     FOR_DATAVERSE,
     FOR_NYLAS,
     SWEEP_SCHEDULE,
+    ErasureKey,
     IngestSettings,
     Settings,
     SettingsError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
     from mailsync.replay import Replayer
+    from mailsync.retention import Retention
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
     from mailsync.storage.queues import Queues
+    from mailsync.storage.threads import Sightings
+    from mailsync.storage.tombstones import Tombstones
     from mailsync.sweep import MailboxSweeper
     from mailsync.transport import Transport
     from mailsync.trouble import Handling
@@ -166,6 +170,19 @@ class Wiring:
             sync_since=self.sync_since(),
             now=int(self.clock()),
         )
+
+    def shorten_journal(self) -> None:
+        """Shorten some records that are older than JOURNAL_RETENTION_DAYS; a key to mend stops nothing else."""
+        from mailsync.telemetry import emit
+
+        keep = self.settings.journal_retention
+        if keep is None:
+            return
+        try:
+            ErasureKey.from_env(self._env).required()
+            self._retention.shorten(keep=keep)
+        except ConfigurationError as error:
+            emit("journal_not_shortened", reason=error.reason, evidence=error.evidence, advice=error)
 
     def sync_since(self) -> int:
         """No mail before this moment is swept: the setting, or this installation's first start less the overlap."""
@@ -367,13 +384,45 @@ class Wiring:
     def _journal(self) -> Journal:
         from mailsync.storage.journal import Journal
 
-        return self._once("journal", lambda: Journal(self._account))
+        return self._once("journal", lambda: Journal(self._account, self._tombstones))
+
+    @property
+    def _sightings(self) -> Sightings:
+        from mailsync.storage.threads import Sightings
+
+        return self._once("sightings", lambda: Sightings(self._account, self._tombstones))
+
+    @property
+    def _tombstones(self) -> Tombstones:
+        """What was erased, as far as there is a key to recognise it by; asks for no other setting."""
+        from mailsync.storage.pseudonyms import Pseudonyms
+        from mailsync.storage.tombstones import Tombstones
+
+        key = ErasureKey.from_env(self._env).value
+        pseudonyms = Pseudonyms(key) if key is not None else None
+        return self._once("tombstones", lambda: Tombstones(self._account, pseudonyms, clock=self.clock))
 
     @property
     def _mailboxes(self) -> Mailboxes:
         from mailsync.storage.mailboxes import Mailboxes
 
         return self._once("mailboxes", lambda: Mailboxes(self._account))
+
+    @property
+    def _retention(self) -> Retention:
+        from mailsync.retention import Retention
+        from mailsync.storage.walks import Walks
+
+        return self._once(
+            "retention",
+            lambda: Retention(
+                journal=self._journal,
+                sightings=self._sightings,
+                tombstones=self._tombstones,
+                walks=Walks(self._account),
+                clock=self.clock,
+            ),
+        )
 
     @property
     def _grants(self) -> Grants:
@@ -561,7 +610,7 @@ class Wiring:
     def _make_writer(self) -> EmailWriter:
         from mailsync.gates import Gate
         from mailsync.kinship import Kinship
-        from mailsync.storage.threads import Awaited, Sightings
+        from mailsync.storage.threads import Awaited
         from mailsync.write import EmailWriter
 
         kinship = Kinship(
@@ -572,7 +621,8 @@ class Wiring:
             resolver=self._resolver,
             creation=self._once("creation", self._make_creation),
             journal=self._journal,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
+            tombstones=self._tombstones,
             kinship=kinship,
             connected=self._connected,
             policy=self.policy,
@@ -622,12 +672,11 @@ class Wiring:
 
     def _make_replayer(self) -> Replayer:
         from mailsync.replay import Replayer
-        from mailsync.storage.threads import Sightings
 
         return Replayer(
             aside=self.aside,
             journal=self._journal,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
             connected=lambda: self._connected,
             send=self._send,
             patience=self._patience,
@@ -637,12 +686,12 @@ class Wiring:
 
     def _make_explainer(self) -> Explainer:
         from mailsync.explain import Explainer
-        from mailsync.storage.threads import Sightings
 
         return Explainer(
             journal=self._journal,
             aside=self.aside,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
+            tombstones=self._tombstones,
             mailboxes=self._mailboxes,
             connected=lambda: self._connected,
             emails=lambda: self.emails,

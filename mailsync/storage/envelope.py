@@ -14,6 +14,8 @@ import msgspec
 from mailsync.errors import MessageError
 
 VERSION = 1
+BACKFILL = "backfill:"
+"""How the source of what a backfill brings begins; its id follows."""
 MESSAGES = "nylas-messages"
 SWEEPS = "mailbox-sweeps"
 
@@ -31,9 +33,16 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     attempt: int = 0
     misses: int = 0
     file_misses: int = 0
+    bypass: bool = False
+    """What the organisation automated in Dataverse shall not answer this mail."""
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
+
+    @property
+    def is_backfilled(self) -> bool:
+        """Whether a backfill brings it, and it may be of any age."""
+        return self.source.startswith(BACKFILL)
 
 
 class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="deleted", omit_defaults=True):
@@ -52,13 +61,18 @@ class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sweep", omit_defaults=True):
-    """One mailbox to look through: its next window, or one from `after` to `before` that somebody asked for."""
+    """One mailbox to look through: its next window, or one from `after` to `before` that somebody asked for.
+
+    With `backfill`, one page of that, while it is still this turn of it.
+    """
 
     grant: str
     source: str
     first_seen: int
     after: int | None = None
     before: int | None = None
+    backfill: str | None = None
+    turn: int = 0
     notification: str | None = None
     attempt: int = 0
     misses: int = 0

@@ -17,7 +17,15 @@ import pytest
 from tests.house.funcignore import Reading, azd_takes, func_takes
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ["collect_poison", "collect_sweep_poison", "ingest_webhook", "sweep_mailbox", "sweep_missed", "write_email"]
+FUNCTIONS = [
+    "collect_poison",
+    "collect_sweep_poison",
+    "ingest_webhook",
+    "shorten_journal",
+    "sweep_mailbox",
+    "sweep_missed",
+    "write_email",
+]
 LISTING = """
 import json, function_app
 print(json.dumps(sorted(built.get_function_name() for built in function_app.app.get_functions())))

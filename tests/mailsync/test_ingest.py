@@ -454,7 +454,15 @@ def test_importing_the_app_needs_no_setting_and_lists_six_functions() -> None:
         " if f.get_function_name() == 'sweep_missed']\n"
         "print(schedule)"
     )
-    names = ["collect_poison", "collect_sweep_poison", "ingest_webhook", "sweep_mailbox", "sweep_missed", "write_email"]
+    names = [
+        "collect_poison",
+        "collect_sweep_poison",
+        "ingest_webhook",
+        "shorten_journal",
+        "sweep_mailbox",
+        "sweep_missed",
+        "write_email",
+    ]
     assert listed.splitlines() == [str(names), "0 */5 * * * *"]
 
 

@@ -99,6 +99,7 @@ class Counted:
     is_listed: bool
     activityid: str | None
     first_seen: int | None
+    source: str = ""
     is_shortened: bool = False
 
 
@@ -239,6 +240,7 @@ class Joined:
             is_listed=seen.is_listed,
             activityid=activityid,
             first_seen=entry.first_seen if entry is not None else None,
+            source=entry.source if entry is not None else "",
             is_shortened=entry is not None and bool(entry.pseudonym),
         )
 

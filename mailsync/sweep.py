@@ -15,8 +15,8 @@ from mailsync.errors import Scope, TransientError
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
-from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem
-from mailsync.storage.journal import Entry, Journal, Known
+from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem, is_backfills
+from mailsync.storage.journal import KEPT_OPEN, Entry, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes
 from mailsync.telemetry import emit
 from mailsync.trouble import TIMER
@@ -198,7 +198,7 @@ class MailboxSweeper:
                 MessageItem(
                     grant=entry.grant,
                     message=entry.message,
-                    source=source,
+                    source=entry.source if is_backfills(entry.source) else source,
                     first_seen=entry.first_seen,
                     date=entry.date,
                     folders=entry.folders,
@@ -292,6 +292,11 @@ def is_missed(listed: Listed, entry: Known | None, now: int, *, again: bool) -> 
     if entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
         return max(entry.noted, entry.until or 0) + WAITING_LIFE < now
     return False
+
+
+def _source(entry: Known | None) -> str:
+    """What a backfill brought stays a backfill's."""
+    return entry.source if entry is not None and is_backfills(entry.source) and entry.kind in KEPT_OPEN else "sweep"
 
 
 def date_of(listed: Listed) -> int | None:

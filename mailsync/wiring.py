@@ -32,6 +32,7 @@ from mailsync.settings import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from mailsync.backfill import Backfiller
     from mailsync.connected import Connected
     from mailsync.dataverse.address_book import AddressBook
     from mailsync.dataverse.creation import Creation
@@ -148,7 +149,7 @@ class Wiring:
         self._handling.handle(
             text,
             {
-                SweepItem: lambda item: self._sweeper.sweep(item),  # noqa: PLW0108
+                SweepItem: lambda item: self.backfiller.turn(item) if item.backfill else self._sweeper.sweep(item),
                 GrantItem: lambda item: self._sweeper.record(item),  # noqa: PLW0108
             },
         )
@@ -162,7 +163,7 @@ class Wiring:
         from mailsync.sweep import sweep_missed
 
         settings = self.settings
-        return sweep_missed(
+        swept = sweep_missed(
             grants=self._grants,
             mailboxes=self._mailboxes,
             send=self._send,
@@ -170,6 +171,8 @@ class Wiring:
             sync_since=self.sync_since(),
             now=int(self.clock()),
         )
+        self.backfiller.look_after()
+        return swept
 
     def shorten_journal(self) -> None:
         """Shorten some records that are older than JOURNAL_RETENTION_DAYS; a key to mend stops nothing else."""
@@ -349,6 +352,11 @@ class Wiring:
     def replayer(self) -> Replayer:
         """Puts back on the queues what a person wants tried again."""
         return self._once("replayer", self._make_replayer)
+
+    @property
+    def backfiller(self) -> Backfiller:
+        """Brings old mail that somebody asked for."""
+        return self._once("backfiller", self._make_backfiller)
 
     @property
     def explainer(self) -> Explainer:
@@ -644,6 +652,22 @@ class Wiring:
             sync_since=self.sync_since,
             overlap=settings.sweep_overlap,
             page_size=settings.sweep_page_size,
+            clock=self.clock,
+        )
+
+    def _make_backfiller(self) -> Backfiller:
+        from mailsync.backfill import Backfiller
+        from mailsync.storage.backfills import Backfills
+        from mailsync.storage.envelope import MESSAGES
+
+        return Backfiller(
+            backfills=Backfills(self._account),
+            connected=lambda: self._connected,
+            journal=self._journal,
+            mailboxes=self._mailboxes,
+            send=self._send,
+            depth=lambda: self.queues.depth(MESSAGES),
+            page_size=self.settings.sweep_page_size,
             clock=self.clock,
         )
 

@@ -20,7 +20,7 @@ from mailsync.files import content_of
 from mailsync.gates import Gate
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
-from mailsync.storage.envelope import DeletedItem, MessageItem
+from mailsync.storage.envelope import DeletedItem, MessageItem, bypasses, is_backfills
 from mailsync.storage.journal import ERASED, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones
@@ -151,7 +151,8 @@ class EmailWriter:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
             return Outcome(known.kind, known.reason, known.activityid)
         self._emails.check()
-        with self._emails.bypassing(item.bypass):
+        bypass = bypasses(item.source) or (known is not None and bypasses(known.source))
+        with self._emails.bypassing(bypass):
             outcome = self._decided(item, known, started)
         emit(
             EVENTS[outcome.kind],
@@ -278,7 +279,7 @@ class EmailWriter:
 
     def _wait_for_senders_copy(self, item: MessageItem, facts: _Facts) -> None:
         """A colleague's mailbox holds the sender's own copy, with the Bcc: for some minutes that one goes first."""
-        if item.is_backfilled:
+        if is_backfills(item.source):
             return  # of old mail the sender's copy comes when somebody brings it too, or never
         waited = self._clock() - item.first_seen
         if waited >= SENDERS_COPY_PATIENCE or facts.copy.lies_in("sent"):

@@ -179,8 +179,10 @@ class Reader:
         with self._streamed(grant, url, {"message_id": message}) as pieces:
             yield pieces
 
-    def page(self, grant: str, *, after: int, before: int, limit: int, cursor: str | None) -> Page:
-        """One page of the messages between two moments (unix seconds), newest first; one request.
+    def page(
+        self, grant: str, *, after: int, before: int, limit: int, cursor: str | None, folder: str | None = None
+    ) -> Page:
+        """One page of the messages between two moments (unix seconds), of one folder or all, newest first; one request.
 
         A message in another shape than documented counts by its id alone; one without an id is told in the log, for
         nobody can ask for it. Raises CursorError when Nylas refuses a cursor it gave out.
@@ -191,6 +193,8 @@ class Reader:
             "received_before": str(before),
             "select": "id,grant_id,date,folders",
         }
+        if folder is not None:
+            params["in"] = folder
         if cursor is not None:
             params["page_token"] = cursor
         try:

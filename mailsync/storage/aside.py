@@ -142,6 +142,8 @@ def _about(item: Item) -> str:
     match item:
         case MessageItem() | DeletedItem():
             return item.message
+        case SweepItem(backfill=str()):
+            return f"{item.grant} {item.backfill}"
         case SweepItem(after=None):
             return item.grant
         case SweepItem():

@@ -16,6 +16,9 @@ from mailsync.errors import MessageError
 VERSION = 1
 BACKFILL = "backfill:"
 """How the source of what a backfill brings begins; its id follows."""
+BYPASS = "-bypass"
+"""How the id of a backfill ends whose mail goes past what the organisation automated in Dataverse. It stands in the
+source, so that whoever takes a message up again later knows."""
 MESSAGES = "nylas-messages"
 SWEEPS = "mailbox-sweeps"
 
@@ -33,16 +36,9 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     attempt: int = 0
     misses: int = 0
     file_misses: int = 0
-    bypass: bool = False
-    """What the organisation automated in Dataverse shall not answer this mail."""
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
-
-    @property
-    def is_backfilled(self) -> bool:
-        """Whether a backfill brings it, and it may be of any age."""
-        return self.source.startswith(BACKFILL)
 
 
 class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="deleted", omit_defaults=True):
@@ -108,6 +104,16 @@ class _Envelope(msgspec.Struct, frozen=True):
 _envelopes = msgspec.json.Decoder(_Envelope)
 _items: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
 _encoder = msgspec.json.Encoder()
+
+
+def is_backfills(source: str) -> bool:
+    """Whether a backfill brings what is of this source, which may be of any age."""
+    return source.startswith(BACKFILL)
+
+
+def bypasses(source: str) -> bool:
+    """Whether nothing that the organisation automated shall answer what is of this source."""
+    return is_backfills(source) and source.endswith(BYPASS)
 
 
 def queue_of(item: Item) -> str:

@@ -23,6 +23,7 @@ from azure.data.tables import UpdateMode
 from mailsync.errors import TransientError
 from mailsync.outcome import Kind
 from mailsync.storage.account import StorageAccount
+from mailsync.storage.envelope import is_backfills
 from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.storage.tables import (
     LARGEST_TRANSACTION,
@@ -95,6 +96,15 @@ class Known:
     folders: tuple[str, ...] | None
     source: str = ""
     is_shortened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a message, when and why, for whoever counts."""
+
+    kind: Kind
+    reason: str
+    noted: int
 
 
 class Journal:
@@ -254,6 +264,15 @@ class Journal:
         )
         return (_entry(row) for row in rows)
 
+    def of_source(self, grant: str, oldest: int, newest: int, source: str) -> Iterator[Told]:
+        """What became of the messages of this source dated from `oldest` to `newest`, one after the other."""
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge @first and RowKey lt @end and source eq @source",
+            {"grant": grant, "first": f"d:{_filed(oldest)}", "end": f"d:{_filed(newest)};", "source": source},
+            select=("kind", "reason", "noted"),
+        )
+        return (Told(Kind(row["kind"]), row["reason"], number(row, "noted") or 0) for row in rows)
+
     def copy(self, grant: str, key: str) -> Entry | None:
         """What is known of the message with this hash, as `sightings` names it."""
         row = self._entries.get(grant, "m:" + key)
@@ -378,7 +397,7 @@ def _removals(entry: Entry) -> list[Change]:
 
 
 def _carried(entry: Entry, previous: Entry | None) -> Entry:
-    """A new note of a message keeps what it doesn't know better than the one before.
+    """A new note of a message keeps what it doesn't know better than the one before, and of whose backfill it is.
 
     While the work goes on the date stays that of the `d:` row there is, so that the last note can move it.
     """
@@ -396,6 +415,7 @@ def _carried(entry: Entry, previous: Entry | None) -> Entry:
         folders=entry.folders if entry.folders is not None else previous.folders,
         notification=entry.notification or previous.notification,
         policy=entry.policy or previous.policy,
+        source=previous.source if previous.kind in KEPT_OPEN and is_backfills(previous.source) else entry.source,
     )
 
 

@@ -15,7 +15,7 @@ from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Resolved, Resolver
-from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, TransientError
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.account import StorageAccount
@@ -28,7 +28,7 @@ from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
-from sandbox.mail import Mail, Person
+from sandbox.mail import File, Mail, Person
 from tests.mailsync.parts import (
     NOW,
     OWN_DOMAIN,
@@ -475,6 +475,109 @@ def test_a_message_deleted_in_its_mailbox_is_recorded_and_its_email_stays(desk: 
     assert (desk.record(work).kind, "deleted" in desk.record(work).detail) == (Kind.WRITTEN, True)
     assert (desk.record(unread).kind, desk.record(unread).reason) == (Kind.GONE, "deleted")
     assert desk.row(identity(letter))["statuscode"] == 4
+
+
+# past what the organisation automated
+
+OLD = "backfill:0123abcd-bypass"
+RUN = "backfill:0123abcd-run"
+
+
+def answered(desk: Desk) -> set[str]:
+    """The writes that something of the organisation's own answered, since the log was cleared."""
+    ran = desk.dataverse.stand_in.automation
+    return {f"{one.action} {one.table}" for one in ran if not one.nothing}
+
+
+def written(desk: Desk) -> set[str]:
+    return {f"{one.action} {one.table}" for one in desk.dataverse.stand_in.automation}
+
+
+@pytest.mark.parametrize("changesets", [True, False], ids=["at once", "step by step"])
+@pytest.mark.parametrize(
+    ("source", "past"), [(OLD, True), (RUN, False), ("message.created", False)], ids=["bypass", "run", "live"]
+)
+def test_every_write_of_a_backfill_that_was_told_to_goes_past_automation(
+    account: StorageAccount, nylas: NylasServed, clock: Clock, source: str, past: bool, changesets: bool
+) -> None:
+    """The email, its files, its place in a queue, its completion, and a reply that is linked to it."""
+    with DataverseServed(refuse_changesets=not changesets) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        carl = new_address("carl", FABRIKAM)
+        dataverse.contact(carl)
+        grant, ann = desk.connect()
+        dataverse.stand_in.add("queue", name="Sales", emailaddress=ann)
+        letter = mail(carl, ann, files=(File("a.txt", "text/plain", b"a"), File("b.bin", "application/x-b", LARGE)))
+        answer = mail(carl, ann, in_reply_to=letter.message_id, references=letter.message_id)
+        desk.writer.write(desk.lay(grant, answer))
+        dataverse.stand_in.automation.clear()
+        work = desk.lay(grant, letter)
+        assert desk.writer.write(item(grant, work.message, source=source)).kind is Kind.WRITTEN
+        every = {"create email", "create activitymimeattachment", "create queueitem", "update email"}
+        assert written(desk) == every
+        assert answered(desk) == (set() if past else every)
+        assert desk.row(identity(answer))["_parentactivityid_value"] == identity(letter)
+
+
+LARGE = b"b" * (4 * 1024 * 1024 + 1)
+
+
+def test_and_so_does_an_update_of_a_message_that_still_waits_for_its_backfill(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    waiting = Entry(
+        grant=grant, message=work.message, kind=Kind.QUEUED, noted=NOW, first_seen=NOW, source=OLD, date=NOW
+    )
+    desk.journal.put(waiting, None)
+    desk.writer.write(item(grant, work.message, source="message.updated"))
+    assert answered(desk) == set()
+    assert desk.record(work).source == OLD, "its backfill counts it"
+
+
+def test_live_mail_beside_it_is_answered_as_ever(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    desk.writer.write(item(grant, desk.lay(grant, mail(carl[0], ann)).message, source=OLD))
+    assert answered(desk) == set()
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    assert answered(desk) == {"create email", "update email"}
+
+
+@pytest.mark.parametrize("changesets", [True, False], ids=["at once", "step by step"])
+def test_without_the_privilege_it_waits_for_an_administrator_and_no_owner_is_blamed(
+    account: StorageAccount, nylas: NylasServed, clock: Clock, changesets: bool
+) -> None:
+    with DataverseServed(refuse_changesets=not changesets) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        grant, ann = desk.connect()
+        dataverse.user(ann)
+        stranger = new_address("stranger", "nowhere.example")
+        desk.writer.write(desk.lay(grant, mail(stranger, ann)))
+        dataverse.stand_in.privileges = dataverse.stand_in.used_privileges
+        letter = mail(stranger, ann)
+        work = desk.lay(grant, letter)
+        with pytest.raises(ConfigurationError) as error:
+            desk.writer.write(item(grant, work.message, source=OLD))
+        assert error.value.reason == "bypass_refused"
+        assert "prvBypassCustomBusinessLogic" in str(error.value)
+        assert dataverse.stand_in.email(identity(letter)) is None
+        dataverse.stand_in.privileges = {*dataverse.stand_in.used_privileges, "prvBypassCustomBusinessLogic"}
+        desk.writer.write(item(grant, work.message, source=OLD))
+        assert desk.record(work).notes == (
+            "owner: recipient systemuser " + desk.row(identity(letter))["_ownerid_value"],
+        )
+
+
+def test_old_mail_does_not_wait_for_its_senders_copy(desk: Desk, carl: tuple[str, str]) -> None:
+    """That one comes when somebody brings it too, or never."""
+    (mine, ann), (other, bob) = desk.connect(), desk.connect()
+    desk.writer.write(desk.lay(mine, mail(carl[0], ann)))
+    work = desk.lay(other, mail(ann, carl[0], bob))
+    with pytest.raises(TransientError) as error:
+        desk.writer.write(work)
+    assert error.value.reason == "awaits_senders_copy"
+    assert desk.writer.write(item(other, work.message, source=RUN)).kind is Kind.WRITTEN
 
 
 # erased stays erased

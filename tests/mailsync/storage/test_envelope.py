@@ -38,7 +38,6 @@ shapes = {
     "before": st.none() | moments,
     "backfill": st.none() | texts,
     "turn": st.integers(0, 10**6),
-    "bypass": st.booleans(),
     "notification": st.none() | texts,
     "attempt": st.integers(0, 10**6),
     "misses": st.integers(0, 10**6),

@@ -31,6 +31,8 @@ BACK = 2.0
 """Seconds after which a page that waits for a shallow queue looks again."""
 STALLED = 1200
 """Seconds without a step after which a turn counts as lost and another begins: longer than any delay of ours."""
+LIVE = 900
+"""Seconds: mail as young as this is its webhook's to bring, and answered by what the organisation automated."""
 RATE_SPAN = 300
 """Seconds by whose outcomes the rate is told."""
 ASKED, GRANT, DISCONNECTED = "asked", "grant", "mailbox_disconnected"
@@ -218,6 +220,11 @@ class Backfiller:
                     reason="backfill_overlaps",
                 )
         now = int(self._clock())
+        until = min(until, now - LIVE)
+        if since > until:
+            raise BackfillError(
+                "mail of the last quarter of an hour is its webhooks' to bring; begin earlier", reason="too_young"
+            )
         span = Window(after=since - 1, before=until + 1, proves=0)
         backfill = Backfill(
             id=new_id(bypass=bypass),

@@ -268,7 +268,9 @@ class MailboxSweeper:
         if not missed:
             return
         items = [
-            MessageItem(grant=grant, message=one.id, source="sweep", first_seen=now, date=date_of(one))
+            MessageItem(
+                grant=grant, message=one.id, source=_source(known.get(one.id)), first_seen=now, date=date_of(one)
+            )
             for one in missed
         ]
         entries = [queued(item, one) for item, one in zip(items, missed, strict=True)]

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
+    from mailsync.rehearse import Rehearsal
     from mailsync.replay import Replayer
     from mailsync.retention import Retention
     from mailsync.simulate import Simulator
@@ -357,6 +358,24 @@ class Wiring:
     def backfiller(self) -> Backfiller:
         """Brings old mail that somebody asked for."""
         return self._once("backfiller", self._make_backfiller)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """Says what a backfill would do, and writes nothing."""
+        from mailsync.rehearse import Rehearsal
+
+        return self._once(
+            "rehearsal",
+            lambda: Rehearsal(
+                listings=self._listings, journal=self._journal, simulator=self.simulator, policy=self.policy
+            ),
+        )
+
+    def folder(self, grant: str, named: str) -> str:
+        """The id of the folder of a mailbox that a person names; raises UnknownFolderError."""
+        from mailsync.named import folder_named
+
+        return folder_named(named, self._patience(lambda: self._reader.folders(grant)).values())
 
     @property
     def explainer(self) -> Explainer:

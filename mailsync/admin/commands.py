@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, dataverse, doctor, explain, mailboxes, policy, simulate, sweep, verify, webhook
+from mailsync.admin import (
+    aside,
+    backfill,
+    dataverse,
+    doctor,
+    explain,
+    mailboxes,
+    policy,
+    simulate,
+    sweep,
+    verify,
+    webhook,
+)
 
 app = typer.Typer(
     name="mailsync",
@@ -25,6 +37,7 @@ app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
 app.add_typer(aside.app, name="aside")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(policy.app, name="policy")
 app.add_typer(dataverse.app, name="dataverse")
 app.add_typer(webhook.app, name="webhook")

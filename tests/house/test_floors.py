@@ -40,6 +40,7 @@ FLOORS = {
     "mailsync.replay": 3,
     "mailsync.retention": 3,
     "mailsync.backfill": 3,
+    "mailsync.rehearse": 3,
     "mailsync.erase": 3,
     "mailsync.listings": 3,
     "mailsync.named": 3,

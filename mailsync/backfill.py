@@ -29,6 +29,8 @@ SHALLOW = 50
 """Items on the queue of messages, hidden ones too, from which on a backfill adds none."""
 BACK = 2.0
 """Seconds after which a page that waits for a shallow queue looks again."""
+HESITATION = 10
+"""Seconds for which an item of the turn before waits to see whether that worker handed on before it died."""
 STALLED = 1200
 """Seconds without a step after which a turn counts as lost and another begins: longer than any delay of ours."""
 LIVE = 900
@@ -104,7 +106,10 @@ class Backfiller:
         everything = self._backfills.all()
         backfill = next((one for one in everything if one.id == item.backfill), None)
         if backfill is None or not backfill.is_at(item.turn):
-            emit("sweep_dropped", grant=item.grant, source=item.source)
+            if backfill is not None and backfill.is_at(item.turn + 1):
+                self._look_again(backfill, item)
+            else:
+                emit("sweep_dropped", grant=item.grant, source=item.source)
             return
         if self._depth() >= SHALLOW:
             self._send(item, delay=BACK)
@@ -134,6 +139,14 @@ class Backfiller:
                     self._set(backfill.id, State.RUNNING, "", {State.PAUSED})
                 elif mailbox is not None and mailbox.status == DELETED:
                     self._set(backfill.id, State.FAILED, DISCONNECTED, {State.PAUSED})
+
+    def _look_again(self, backfill: Backfill, item: SweepItem) -> None:
+        """An item of the turn before: a copy, or its worker died after its step and before it handed on."""
+        still = int(self._clock()) - backfill.moved
+        if still < HESITATION:
+            self._send(item, delay=HESITATION - still)
+        else:
+            self._go_on(backfill, lambda stands: stands)
 
     def _page(self, backfill: Backfill, *, limit: int) -> Page:
         return self._connected().page(

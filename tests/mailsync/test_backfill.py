@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailsync.backfill import BACK, GRANT, SHALLOW, STALLED, Backfiller, BackfillError
+from mailsync.backfill import BACK, GRANT, HESITATION, SHALLOW, STALLED, Backfiller, BackfillError
 from mailsync.connected import Connected
 from mailsync.errors import TransientError
 from mailsync.outcome import Kind
@@ -95,8 +95,9 @@ class Archive:
 
     def work(self, *, pages: int = 100) -> None:
         """Do pages until there is none, or so many."""
-        while pages and any(isinstance(item, SweepItem) for item in self.sent.items):
-            self.backfiller.turn(self.next())
+        while pages and (due := [item for item in self.sent.items if isinstance(item, SweepItem)]):
+            self.sent.items.remove(due[0])
+            self.backfiller.turn(due[0])
             pages -= 1
 
     @property
@@ -258,11 +259,30 @@ def test_of_two_items_of_one_turn_one_moves_it_on(archive: Archive) -> None:
     backfill = archive.start()
     item = archive.next()
     archive.backfiller.turn(item)
+    further = archive.next()
     archive.backfiller.turn(item)
     assert len(archive.brought) == 10
     assert archive.stands(backfill).turn == 2
+    assert archive.next() == item, "it looks again whether the turn is handed on"
+    archive.backfiller.turn(further)
+    later = archive.next()
+    archive.backfiller.turn(item)
+    assert archive.brought[20:] == []
+    archive.backfiller.turn(later)
     archive.work()
     assert len(set(archive.brought)) == len(archive.brought) == 30
+
+
+def test_a_worker_that_died_before_it_handed_on_is_found_out_by_its_own_item(archive: Archive) -> None:
+    wanted = archive.lay(*(150 + number for number in range(25)))
+    archive.start()
+    item = archive.next()
+    archive.backfiller.turn(item)
+    archive.next()  # lost with the process
+    archive.clock.now += HESITATION
+    archive.backfiller.turn(item)
+    archive.work()
+    assert sorted(archive.brought) == sorted(wanted)
 
 
 def test_another_worker_at_the_same_page_doubles_nothing_but_items(archive: Archive) -> None:

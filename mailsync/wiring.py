@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mailsync.dataverse.setup import Setup
     from mailsync.dataverse.web_api import WebApi
     from mailsync.doctor import Doctor
+    from mailsync.erase import Eraser
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
     from mailsync.mailboxes import MailboxOverview
@@ -378,6 +379,12 @@ class Wiring:
         return folder_named(named, self._patience(lambda: self._reader.folders(grant)).values())
 
     @property
+    def eraser(self) -> Eraser:
+        """Erases the mails with a person; raises ConfigurationError without ERASURE_KEY."""
+        ErasureKey.from_env(self._env).required()
+        return self._once("eraser", self._make_eraser)
+
+    @property
     def explainer(self) -> Explainer:
         """Tells what became of a message; needs nothing but storage for what is in the journal."""
         return self._once("explainer", self._make_explainer)
@@ -687,6 +694,28 @@ class Wiring:
             send=self._send,
             depth=lambda: self.queues.depth(MESSAGES),
             page_size=self.settings.sweep_page_size,
+            clock=self.clock,
+        )
+
+    def _make_eraser(self) -> Eraser:
+        from mailsync.dataverse.correspondence import Correspondence
+        from mailsync.erase import Eraser
+        from mailsync.storage.threads import Awaited
+
+        return Eraser(
+            correspondence=Correspondence(self._api),
+            emails=self.emails,
+            grants=self._grants,
+            reader=self._reader,
+            connected=self._connected,
+            journal=self._journal,
+            sightings=self._sightings,
+            awaited=Awaited(self._account),
+            aside=self.aside,
+            mailboxes=self._mailboxes,
+            tombstones=self._tombstones,
+            page_size=self.settings.sweep_page_size,
+            patience=self._patience,
             clock=self.clock,
         )
 

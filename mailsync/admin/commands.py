@@ -9,6 +9,7 @@ from mailsync.admin import (
     backfill,
     dataverse,
     doctor,
+    erase,
     explain,
     mailboxes,
     policy,
@@ -36,6 +37,7 @@ app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
+app.command("erase")(erase.erase)
 app.add_typer(aside.app, name="aside")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(policy.app, name="policy")

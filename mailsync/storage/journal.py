@@ -273,6 +273,11 @@ class Journal:
         )
         return (Told(Kind(row["kind"]), row["reason"], number(row, "noted") or 0) for row in rows)
 
+    def of_mailbox(self, grant: str) -> Iterator[Entry]:
+        """Every record of a mailbox; for what is rarely asked."""
+        rows = self._entries.query("PartitionKey eq @grant and RowKey ge 'm:' and RowKey lt 'm;'", {"grant": grant})
+        return map(_entry, rows)
+
     def copy(self, grant: str, key: str) -> Entry | None:
         """What is known of the message with this hash, as `sightings` names it."""
         row = self._entries.get(grant, "m:" + key)

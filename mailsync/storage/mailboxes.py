@@ -80,6 +80,10 @@ class Mailboxes:
         """Note that a grant expired, was renewed or deleted."""
         self._merge(grant, status=status, expired=_text(expired))
 
+    def erase(self, grant: str) -> None:
+        """Forget whose mailbox this was; that there was one, and how far it was swept, is kept."""
+        self._merge(grant, email="", aliases="")
+
     def note_waiting(self, grant: str) -> None:
         """Note that messages of this mailbox wait in the journal for its grant to be renewed."""
         self._merge(grant, waiting=uuid.uuid4().hex)

@@ -7,7 +7,7 @@ hash of a Message-ID nobody has brought yet, row = the activityid of a reply tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from azure.core import MatchConditions
@@ -169,6 +169,20 @@ class Awaited:
         """The replies that wait for this mail; to be asked after it was written."""
         rows = self._rows.query("PartitionKey eq @id", {"id": hash_of(message_id)})
         return tuple(Child(row["RowKey"], row["grant"], row["message"]) for row in rows)
+
+    def erase(self, is_meant: Callable[[str, Child], bool]) -> int:
+        """Take away the waits that are meant, by the hash of the mail waited for and by who waits; returns how many.
+
+        Reads the whole table.
+        """
+        waits = [
+            (row["PartitionKey"], Child(row["RowKey"], row["grant"], row["message"]))
+            for row in self._rows.query("PartitionKey ge @first", {"first": ""})
+        ]
+        meant = [(hashed, child) for hashed, child in waits if is_meant(hashed, child)]
+        for hashed, child in meant:
+            self._rows.delete(hashed, child.activityid)
+        return len(meant)
 
     def done(self, message_id: str, child: Child) -> None:
         """A reply waits no more."""

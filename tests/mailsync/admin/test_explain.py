@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from mailsync.storage.envelope import MESSAGES
 from sandbox.faults import Answer, DropBefore, Fault
 from sandbox.mail import Person

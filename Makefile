@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format corpus bench load chaos fuzz lock clean
+.PHONY: demo sandbox test lint format corpus bench load latency chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -30,6 +30,9 @@ bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the REA
 
 load: .venv/ready sandbox/node_modules/ready  ## what one instance takes in, and what happens beyond
 	$(BIN)/python -m bench.load
+
+latency: .venv/ready sandbox/node_modules/ready  ## how long it takes from a notification to the completed email
+	$(BIN)/python -m bench.latency
 
 chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled: the proof, seeded
 	$(BIN)/python -m sandbox.chaos

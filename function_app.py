@@ -9,6 +9,7 @@ import time
 
 import azure.functions as func
 
+from mailsync.telemetry import invoked, mark, span
 from mailsync.wiring import Wiring
 
 app = func.FunctionApp()
@@ -17,23 +18,25 @@ wiring = Wiring()
 
 @app.function_name("ingest_webhook")
 @app.route(route="webhooks/nylas", methods=["GET", "POST"], auth_level=func.AuthLevel.ANONYMOUS)
-def ingest_webhook(req: func.HttpRequest) -> func.HttpResponse:
+def ingest_webhook(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """Nylas' webhook: answers its challenge, and puts each signed notification on a queue."""
     from mailsync import ingest
 
-    if req.method == "GET":
-        reply = ingest.answer_challenge(req.params.get("challenge"))
-    else:
-        try:
-            reply = ingest.accept(
-                req.get_body(),
-                {name.lower(): value for name, value in req.headers.items()},
-                secrets=wiring.ingest_settings.webhook_secrets,
-                send=wiring.ingest_queues.send,
-                now=int(time.time()),
-            )
-        except Exception as error:  # noqa: BLE001  # a 500 would lose the notification: Nylas tries again only after a 503
-            reply = ingest.unavailable(error)
+    with invoked(context), span("ingest_webhook"):
+        if req.method == "GET":
+            reply = ingest.answer_challenge(req.params.get("challenge"))
+        else:
+            try:
+                reply = ingest.accept(
+                    req.get_body(),
+                    {name.lower(): value for name, value in req.headers.items()},
+                    secrets=wiring.ingest_settings.webhook_secrets,
+                    send=wiring.ingest_queues.send,
+                    now=time.time(),
+                )
+            except Exception as error:  # noqa: BLE001  # a 500 would lose it: Nylas tries again only after a 503
+                reply = ingest.unavailable(error)
+        mark(status=reply.status)
     body = reply.text.encode()
     return func.HttpResponse(
         body, status_code=reply.status, mimetype="text/plain", headers={"Content-Length": str(len(body))}
@@ -42,41 +45,64 @@ def ingest_webhook(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.function_name("write_email")
 @app.queue_trigger(arg_name="msg", queue_name="nylas-messages", connection="AzureWebJobsStorage")
-def write_email(msg: func.QueueMessage) -> None:
+def write_email(msg: func.QueueMessage, context: func.Context) -> None:
     """One message of one mailbox becomes one completed email in Dataverse."""
-    wiring.handle_message(msg.get_body())
+    with invoked(context):
+        wiring.handle_message(msg.get_body())
 
 
 @app.function_name("sweep_missed")
 @app.timer_trigger(arg_name="timer", schedule=wiring.sweep_schedule(), run_on_startup=False)
-def sweep_missed(timer: func.TimerRequest) -> None:  # noqa: ARG001  # a binding is found by its name
+def sweep_missed(
+    timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
+    context: func.Context,
+) -> None:
     """Every few minutes: one sweep for each valid mailbox."""
-    wiring.sweep_missed()
+    with invoked(context), span("sweep_missed"):
+        wiring.sweep_missed()
 
 
 @app.function_name("sweep_mailbox")
 @app.queue_trigger(arg_name="msg", queue_name="mailbox-sweeps", connection="AzureWebJobsStorage")
-def sweep_mailbox(msg: func.QueueMessage) -> None:
+def sweep_mailbox(msg: func.QueueMessage, context: func.Context) -> None:
     """One window of one mailbox: what the journal doesn't know is put on the queue of messages."""
-    wiring.handle_sweep(msg.get_body())
+    with invoked(context):
+        wiring.handle_sweep(msg.get_body())
+
+
+@app.function_name("verify_nightly")
+@app.timer_trigger(arg_name="timer", schedule=wiring.verify_schedule(), run_on_startup=False)
+def verify_nightly(
+    timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
+    context: func.Context,
+) -> None:
+    """Each night: the proof that every message of the last days is accounted for."""
+    with invoked(context), span("verify_nightly"):
+        wiring.verify_nightly()
 
 
 @app.function_name("collect_poison")
 @app.queue_trigger(arg_name="msg", queue_name="nylas-messages-poison", connection="AzureWebJobsStorage")
-def collect_poison(msg: func.QueueMessage) -> None:
+def collect_poison(msg: func.QueueMessage, context: func.Context) -> None:
     """What crashed write_email too often is kept in the table `aside`."""
-    wiring.collect(msg.get_body())
+    with invoked(context), span("collect_poison"):
+        wiring.collect(msg.get_body())
 
 
 @app.function_name("collect_sweep_poison")
 @app.queue_trigger(arg_name="msg", queue_name="mailbox-sweeps-poison", connection="AzureWebJobsStorage")
-def collect_sweep_poison(msg: func.QueueMessage) -> None:
+def collect_sweep_poison(msg: func.QueueMessage, context: func.Context) -> None:
     """What crashed sweep_mailbox too often is kept in the table `aside`."""
-    wiring.collect(msg.get_body())
+    with invoked(context), span("collect_sweep_poison"):
+        wiring.collect(msg.get_body())
 
 
 @app.function_name("shorten_journal")
 @app.timer_trigger(arg_name="timer", schedule="30 4/10 * * * *", run_on_startup=False)
-def shorten_journal(timer: func.TimerRequest) -> None:  # noqa: ARG001  # a binding is found by its name
+def shorten_journal(
+    timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
+    context: func.Context,
+) -> None:
     """Every ten minutes: some of the records that are older than they are to be kept become tombstones."""
-    wiring.shorten_journal()
+    with invoked(context), span("shorten_journal"):
+        wiring.shorten_journal()

@@ -32,6 +32,8 @@ class Ingested:
     codes: Counter[int]
     seconds: tuple[float, ...]
     """From the moment a notification was due, so that one that had to wait its turn counts in full."""
+    begun: float = 0.0
+    """When the first was due, by `time.perf_counter`; each later one was so at the rate."""
 
     def percentile(self, which: int) -> float:
         """Milliseconds."""
@@ -79,7 +81,7 @@ def ingest(url: str, secret: str, bodies: Sequence[bytes], *, rate: int) -> Inge
         thread.start()
     for thread in threads:
         thread.join()
-    return Ingested(codes, tuple(seconds))
+    return Ingested(codes, tuple(seconds), begun)
 
 
 def _notification(message: dict[str, object]) -> bytes:

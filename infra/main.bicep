@@ -44,6 +44,9 @@ param nylasApiUri string = 'https://api.us.nylas.com'
 @description('NCRONTAB of the sweep for missed messages, in UTC.')
 param sweepSchedule string = '0 */5 * * * *'
 
+@description('NCRONTAB of the nightly proof, in UTC.')
+param verifySchedule string = '0 15 3 * * *'
+
 @minValue(60)
 @maxValue(86400)
 @description('Seconds by which the windows of successive sweeps overlap.')
@@ -100,6 +103,9 @@ param httpConcurrency int = 32
 @maxValue(20)
 @description('Instances kept ready for webhooks, billed while idle; 0 starts from cold.')
 param alwaysReadyInstances int = 0
+
+@description('Metrics and traces beside the log lines; costs a cold start about a second.')
+param telemetryEnabled bool = true
 
 @allowed([
   'Standard_LRS'
@@ -308,6 +314,7 @@ module app 'app/function.bicep' = {
       DATAVERSE_URL: dataverseUrl
       NYLAS_API_URI: nylasApiUri
       SWEEP_SCHEDULE: sweepSchedule
+      VERIFY_SCHEDULE: verifySchedule
       SWEEP_OVERLAP: string(sweepOverlap)
       SWEEP_PAGE_SIZE: string(sweepPageSize)
       SWEEP_SPREAD: string(sweepSpread)
@@ -317,6 +324,7 @@ module app 'app/function.bicep' = {
       DATAVERSE_NYLAS_ID_COLUMN: dataverseNylasIdColumn
       DATAVERSE_CONCURRENCY: string(dataverseConcurrency)
       INSTANCE_COUNT: string(maximumInstanceCount)
+      PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: toLower(string(telemetryEnabled))
     }
   }
 }

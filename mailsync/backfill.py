@@ -21,7 +21,7 @@ from mailsync.storage.envelope import MessageItem, SweepItem
 from mailsync.storage.journal import Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.sweep import date_of, is_missed, note_queued, queued
-from mailsync.telemetry import emit
+from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import Send
 from mailsync.windows import DISORDER, Window, narrowed
 
@@ -342,7 +342,12 @@ def _within(backfill: Backfill, messages: Iterable[Listed]) -> list[Listed]:
 
 def _item(backfill: Backfill, listed: Listed, now: int) -> MessageItem:
     return MessageItem(
-        grant=backfill.grant, message=listed.id, source=backfill.source, first_seen=now, date=date_of(listed)
+        grant=backfill.grant,
+        message=listed.id,
+        source=backfill.source,
+        first_seen=now,
+        date=date_of(listed),
+        traceparent=traceparent(),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mailsync.errors import Scope, ThrottledError, TransientError
+from mailsync.telemetry import measure
 
 FAILURES_TO_CLOSE = 3
 """Failures without a success between them that close a gate; a throttling answer closes it at once."""
@@ -193,6 +194,7 @@ class Gate:
         wait = min(LONGEST_CLOSED, FIRST_CLOSED * 2 ** min(self._in_a_row, 20)) if retry_after is None else retry_after
         self._in_a_row += 1
         self._closings += 1
+        measure("mailsync.gate.closings", 1, gate=self.name)
         until = self._clock() + wait
         self._closed_until = max(until, self._closed_until or until)
         self._probing = False

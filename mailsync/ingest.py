@@ -24,7 +24,7 @@ from mailsync.nylas.notification import (
 )
 from mailsync.nylas.signature import is_signed
 from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem
-from mailsync.telemetry import emit
+from mailsync.telemetry import emit, mark, traceparent
 
 LONGEST_CHALLENGE = 2048
 TRACEPARENT = 55
@@ -52,7 +52,7 @@ def accept(
     *,
     secrets: Iterable[str],
     send: Callable[[Item], None],
-    now: int,
+    now: float,
 ) -> Reply:  # one return for each answer code
     """Take in one notification; `headers` have lower-case names."""
     if len(body) > LARGEST_BODY:
@@ -65,8 +65,9 @@ def accept(
         return _refused(413, str(error))
     except NotANotificationError as error:
         return _refused(400, str(error))
-    traceparent = headers.get("traceparent", "")
-    item = item_of(notification, now=now, traceparent=traceparent if len(traceparent) == TRACEPARENT else None)
+    mark(notification=notification.id, type=notification.type[:80], grant=notification.grant)
+    given = headers.get("traceparent", "")
+    item = item_of(notification, now=now, traceparent=traceparent() or (given if len(given) == TRACEPARENT else None))
     if item is None:
         emit("notification_ignored", type=notification.type[:80], notification=notification.id)
         return Reply(200, "not used")
@@ -78,17 +79,19 @@ def accept(
     return Reply(200, "queued")
 
 
-def item_of(notification: Notification, *, now: int, traceparent: str | None = None) -> Item | None:
+def item_of(notification: Notification, *, now: float, traceparent: str | None = None) -> Item | None:
     """The work a notification leads to: a message to read, a mailbox to sweep, a grant to record, or none."""
+    first_seen, first_seen_ms = divmod(int(now * 1000), 1000)
     if notification.family in MESSAGE_TYPES:
         return MessageItem(
             grant=notification.grant,
             message=notification.message,
             source=notification.family,
-            first_seen=now,
+            first_seen=first_seen,
             date=notification.date,
             folders=notification.folders,
             notification=notification.id,
+            first_seen_ms=first_seen_ms,
             traceparent=traceparent,
         )
     if notification.family == DELETED_TYPE:
@@ -96,15 +99,16 @@ def item_of(notification: Notification, *, now: int, traceparent: str | None = N
             grant=notification.grant,
             message=notification.message,
             source=notification.family,
-            first_seen=now,
+            first_seen=first_seen,
             notification=notification.id,
+            first_seen_ms=first_seen_ms,
             traceparent=traceparent,
         )
     if notification.calls_for_sweep:
         return SweepItem(
             grant=notification.grant,
             source=notification.family,
-            first_seen=now,
+            first_seen=first_seen,
             notification=notification.id,
             traceparent=traceparent,
         )
@@ -113,7 +117,7 @@ def item_of(notification: Notification, *, now: int, traceparent: str | None = N
             grant=notification.grant,
             event=notification.family,
             source=notification.family,
-            first_seen=now,
+            first_seen=first_seen,
             at=notification.time,
             notification=notification.id,
             traceparent=traceparent,

@@ -24,23 +24,43 @@ RESTARTS = 3
 """How often a window whose page cursor fails is listed from its start."""
 
 
+class OutOfTimeError(Exception):
+    """The time that somebody gave for all of it is over; what was begun proves nothing."""
+
+
 class Patience:
     """Makes a call again where trouble passes."""
 
-    def __init__(self, *, pause: Callable[[float], None], random: Random) -> None:
+    def __init__(
+        self,
+        *,
+        pause: Callable[[float], None],
+        random: Random,
+        tries: int = TRIES,
+        longest: float = LONGEST_PAUSE,
+        check_time: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pause = pause
         self._random = random
+        self._tries = tries
+        self._longest = longest
+        self._check_time = check_time
 
     def __call__(self, call: Callable[[], T]) -> T:
-        """What the call answers; raises its last TransientError, and everything else at once."""
-        for attempt in range(TRIES - 1):
+        """What the call answers; raises its last TransientError, and everything else at once.
+
+        `check_time` is asked before each call, and may raise OutOfTimeError.
+        """
+        for attempt in range(self._tries - 1):
+            self._check_time()
             try:
                 return call()
             except CursorError:
                 raise
             except TransientError as error:
                 wait = delay(attempt, retry_after=error.retry_after, random=self._random)
-                self._pause(min(wait, LONGEST_PAUSE))
+                self._pause(min(wait, self._longest))
+        self._check_time()
         return call()
 
 

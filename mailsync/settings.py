@@ -16,6 +16,16 @@ Env = Mapping[str, str]
 
 SWEEP_SCHEDULE = "0 */5 * * * *"
 """NCRONTAB of the sweep when the setting of that name is absent."""
+VERIFY_SCHEDULE = "0 15 3 * * *"
+"""Likewise of the nightly proof: a quarter past three, UTC."""
+TELEMETRY = ("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "PYTHON_ENABLE_OPENTELEMETRY")
+"""The worker's own switches for OpenTelemetry: with the first one it configures Azure Monitor's exporter, with the
+second one the exporter is somebody else's (azure-functions-runtime 1.3.0, read 2026-11)."""
+
+
+def wants_telemetry(env: Env) -> bool:
+    """Whether metrics and spans are wanted, by the words that the worker takes for yes."""
+    return any(env.get(name, "").strip().lower() in {"1", "true", "t", "yes", "y"} for name in TELEMETRY)
 
 
 DEVELOPMENT_STORAGE = (

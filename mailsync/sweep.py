@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.errors import Scope, TransientError
+from mailsync.measures import SWEEP, Measures
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
 from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem, is_backfills
 from mailsync.storage.journal import KEPT_OPEN, Entry, Journal, Known
-from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes
-from mailsync.telemetry import emit
+from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes, Progress
+from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import TIMER
 from mailsync.windows import Window, narrowed, next_window
 from mapping.message import folder_ids
@@ -38,6 +39,8 @@ EWS_PAUSE = 3600
 WIDE_EVERY = 6 * 3600
 WIDE_SPAN = 3 * 24 * 3600
 """Seconds: now and then a window reaches this far back, for mail that is dated days before it arrived."""
+WAITING_LOOKED_BACK = 7 * 24 * 3600
+"""Seconds: how far back a sweep looks for messages that still wait."""
 EWS = "ews"
 
 Send = Callable[..., None]
@@ -53,6 +56,10 @@ class _Listing:
     """The mailbox's next one, which moves its watermark, and none that somebody asked for."""
     seen: int = 0
     missed: int = 0
+    newest: int | None = None
+    """The newest date that is listed."""
+    newest_done: int | None = None
+    """The newest one of a message whose outcome stands in the journal."""
 
 
 def sweep_missed(*, grants: Grants, mailboxes: Mailboxes, send: Send, spread: int, sync_since: int, now: int) -> int:
@@ -93,6 +100,7 @@ class MailboxSweeper:
         sync_since: Callable[[], int],
         overlap: int,
         page_size: int,
+        measures: Measures,
         clock: Callable[[], float],
     ) -> None:
         self._reader = reader
@@ -103,6 +111,7 @@ class MailboxSweeper:
         self._sync_since = sync_since
         self._overlap = overlap
         self._page_size = page_size
+        self._measures = measures
         self._clock = clock
 
     def record(self, item: GrantItem) -> None:
@@ -179,8 +188,14 @@ class MailboxSweeper:
         """End a lease whose window is done; False when it was lost meanwhile."""
         if not listing.is_own:
             return self._end(lease, listing)
-        window = listing.window
-        return self._mailboxes.advance(lease, watermark=window.proves, now=int(self._clock()), wide=window.is_wide)
+        window, now = listing.window, int(self._clock())
+        waits = self._journal.waiting_since(lease.mailbox.grant, now - WAITING_LOOKED_BACK)
+        progress = Progress(
+            newest_listed=listing.newest,
+            newest_done=listing.newest_done,
+            lag=max(0, now - waits) if waits is not None else 0,
+        )
+        return self._mailboxes.advance(lease, watermark=window.proves, now=now, wide=window.is_wide, progress=progress)
 
     def _needs_details(self, item: SweepItem, now: int) -> bool:
         """A mailbox not heard of before, one just connected anew, or one whose aliases are old."""
@@ -265,11 +280,19 @@ class MailboxSweeper:
         missed = [one for one in listed if is_missed(one, known.get(one.id), now, again=again)]
         listing.seen += len(listed)
         listing.missed += len(missed)
+        listing.newest = _newest(listed, listing.newest)
+        done = [one for one in listed if _is_done(one, known.get(one.id), now, again=again)]
+        listing.newest_done = _newest(done, listing.newest_done)
         if not missed:
             return
         items = [
             MessageItem(
-                grant=grant, message=one.id, source=_source(known.get(one.id)), first_seen=now, date=date_of(one)
+                grant=grant,
+                message=one.id,
+                source=_source(known.get(one.id)),
+                first_seen=now,
+                date=date_of(one),
+                traceparent=traceparent(),
             )
             for one in missed
         ]
@@ -277,6 +300,7 @@ class MailboxSweeper:
         note_queued(self._journal, entries, known)
         for item in items:
             self._send(item)
+        self._measures.found(grant, len(missed))
 
 
 def is_missed(listed: Listed, entry: Known | None, now: int, *, again: bool) -> bool:
@@ -296,9 +320,21 @@ def is_missed(listed: Listed, entry: Known | None, now: int, *, again: bool) -> 
     return False
 
 
+def _is_done(listed: Listed, entry: Known | None, now: int, *, again: bool) -> bool:
+    """Whether what became of a listed message stands in the journal, and nothing calls for another look at it."""
+    if entry is None or entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
+        return False
+    return not is_missed(listed, entry, now, again=again)
+
+
+def _newest(listed: Sequence[Listed], before: int | None) -> int | None:
+    dates = [int(one.date) for one in listed if one.date is not None]
+    return max([*dates, *([before] if before is not None else [])], default=None)
+
+
 def _source(entry: Known | None) -> str:
     """What a backfill brought stays a backfill's."""
-    return entry.source if entry is not None and is_backfills(entry.source) and entry.kind in KEPT_OPEN else "sweep"
+    return entry.source if entry is not None and is_backfills(entry.source) and entry.kind in KEPT_OPEN else SWEEP
 
 
 def date_of(listed: Listed) -> int | None:

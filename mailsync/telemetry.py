@@ -1,12 +1,29 @@
-"""One log line for each outcome, under names that never change meaning.
+"""What the app tells of itself: log lines, metrics and spans, under names that never change meaning.
 
-Ids always; addresses, subjects, bodies and secrets never.
+Ids always; addresses, subjects, bodies and secrets never. Log lines are always written. Metrics and spans go through
+the OpenTelemetry API once `begin` was called, to whatever exporter the process was given; before that nothing of
+OpenTelemetry is imported, and each call here returns at once.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+from mailsync.errors import MailSyncError
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+    from opentelemetry.trace import Link
 
 Event = Literal[
     "notification_accepted",  # a webhook's item is on the queue
@@ -30,12 +47,80 @@ Event = Literal[
     "sweep_started",  # the timer enqueued one sweep for each valid grant
     "sweep_window_done",  # one window of a mailbox was listed to its end
     "sweep_dropped",  # another sweep of the same mailbox is at work
+    "state_measured",  # what waits on the queues, and how far behind the mailboxes are
+    "mailbox_verified",  # what the nightly proof of a mailbox came to
+    "verify_done",  # the night's proofs are made, or its time is up
+    "counts_delayed",  # counts of outcomes could not be written just now; they go with the next
     "grant_recorded",  # a mailbox was connected, expired, renewed or removed
     "message_erased",  # its mail was erased for a person; it stays out, whoever brings it
     "backfill_moved",  # a page of a backfill is on the queue, or it was paused, went on or ended
     "journal_shortened",  # records older than JOURNAL_RETENTION_DAYS lie under keyed hashes now
     "journal_not_shortened",  # ERASURE_KEY is missing or another one; nothing is shortened meanwhile
 ]
+
+Metric = Literal[
+    "mailsync.outcomes",
+    "mailsync.end_to_end",
+    "mailsync.from_date",
+    "mailsync.freshness",
+    "mailsync.journal.lag",
+    "mailsync.queue.depth",
+    "mailsync.queue.age",
+    "mailsync.unexplained",
+    "mailsync.vendor.duration",
+    "mailsync.token.refreshes",
+    "mailsync.gate.closings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a metric measures."""
+
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: str
+    by: tuple[str, ...]
+    """What it is told apart by."""
+    says: str
+
+
+METRICS: Mapping[Metric, Meaning] = {
+    "mailsync.outcomes": Meaning(
+        "counter", "{outcome}", ("kind", "reason"), "outcomes of attempts at a message, as in the journal"
+    ),
+    "mailsync.end_to_end": Meaning(
+        "histogram", "s", ("kind",), "from a notification to the email that stands in Dataverse"
+    ),
+    "mailsync.from_date": Meaning(
+        "histogram", "s", ("kind",), "from the provider's date of a new message to its email in Dataverse"
+    ),
+    "mailsync.freshness": Meaning(
+        "gauge", "s", ("grant",), "how long ago the moment was up to which a mailbox's mail is accounted for"
+    ),
+    "mailsync.journal.lag": Meaning(
+        "gauge",
+        "s",
+        ("grant",),
+        "how long the message on its way that waits longest in a mailbox had waited at its sweep",
+    ),
+    "mailsync.queue.depth": Meaning("gauge", "{item}", ("queue",), "items on a queue, hidden ones too"),
+    "mailsync.queue.age": Meaning("gauge", "s", ("queue",), "how long the item at the head of a queue has been there"),
+    "mailsync.unexplained": Meaning(
+        "gauge", "{message}", ("grant",), "messages that the last nightly proof could not account for"
+    ),
+    "mailsync.vendor.duration": Meaning(
+        "histogram", "s", ("vendor", "status"), "one request; status is HTTP's, or the reason of no answer"
+    ),
+    "mailsync.token.refreshes": Meaning(
+        "counter", "{token}", ("result",), "tokens asked of Entra: fetched, or the reason"
+    ),
+    "mailsync.gate.closings": Meaning(
+        "counter", "{closing}", ("gate",), "times that a dependency in trouble was left alone"
+    ),
+}
+"""Every metric there is. None is told apart by a message or a person other than by their mailbox's grant."""
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
+"""The bounds of the histograms."""
 
 _QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
 _LOUD: frozenset[Event] = frozenset(
@@ -65,3 +150,232 @@ def _on_one_line(value: object) -> str:
     """A value without line ends and control characters: ids come from outside, and a line is one event."""
     text = str(value)
     return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+
+
+class Invocation(Protocol):
+    """What the Functions worker gives a function as its `context`."""
+
+    @property
+    def trace_context(self) -> Any:
+        """The trace that the host gave this invocation, as `Traceparent` and `Tracestate`."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request to a vendor, and how it ended: HTTP's status, or the reason of no answer."""
+
+    status: str = ""
+
+
+SpanKind = Literal["internal", "client"]
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def begin() -> bool:
+    """From now on metrics and spans are made; whoever configured OpenTelemetry's SDK says where they go.
+
+    False where OpenTelemetry isn't installed: then there are log lines alone.
+    """
+    global _on  # noqa: PLW0603  # a process has one telemetry, as it has one logging
+    if _on is None:
+        _keep_urls_out()
+        # the exporter's own requests would be lines to export, which would be requests
+        logging.getLogger("azure").setLevel(logging.WARNING)
+        try:
+            _on = _made()
+        except ImportError:
+            log.warning("telemetry is switched on and OpenTelemetry is not installed: there are log lines alone")
+    return _on is not None
+
+
+def end() -> None:
+    """Make no more metrics and spans."""
+    global _on  # noqa: PLW0603
+    _on = None
+
+
+def measure(metric: Metric, value: float, **by: str) -> None:
+    """Add to a counter, or record a value of a histogram or gauge."""
+    if _on is not None:
+        _on.measure(metric, value, by)
+
+
+@contextmanager
+def invoked(context: Invocation | None) -> Iterator[None]:
+    """Inside, spans belong to the trace that the host gave an invocation.
+
+    From Python 3.13 on the worker runs a plain `def` without it (azure-functions-runtime 1.3.0, read 2026-11).
+    """
+    if _on is None or context is None:
+        yield
+        return
+    with _on.within(context.trace_context.Traceparent, context.trace_context.Tracestate):
+        yield
+
+
+@contextmanager
+def span(
+    name: str, told: Mapping[str, object] | None = None, *, parent: str | None = None, kind: SpanKind = "internal"
+) -> Iterator[None]:
+    """A piece of work; what is `told` of it are ids and outcomes.
+
+    `parent`: the W3C trace context that came with an item over its queue. The trace we are in is linked then.
+    """
+    if _on is None:
+        yield
+        return
+    with _on.span(name, parent if parent and _TRACEPARENT.fullmatch(parent) else None, kind, told or {}):
+        yield
+
+
+def mark(**told: object) -> None:
+    """Tell more of the work we are in."""
+    if _on is not None:
+        _on.mark(told)
+
+
+def traceparent() -> str | None:
+    """The work we are in, as W3C trace context, to go with an item over its queue; None where nobody traces."""
+    return _on.traceparent() if _on is not None else None
+
+
+@contextmanager
+def asked(vendor: str, method: str) -> Iterator[Asked]:
+    """One request to a vendor, timed; neither its address nor its content is told, since either may name people."""
+    request = Asked()
+    if _on is None:
+        yield request
+        return
+    began = time.monotonic()
+    with span(f"{method} {vendor}", {"vendor": vendor}, kind="client"):
+        try:
+            yield request
+        except MailSyncError as error:
+            request.status = request.status or error.reason
+            raise
+        finally:
+            measure("mailsync.vendor.duration", time.monotonic() - began, vendor=vendor, status=request.status)
+            mark(status=request.status)
+
+
+class _OpenTelemetry:
+    """The API's tracer and instruments; made only when they are wanted, since its import costs a cold start."""
+
+    def __init__(self) -> None:
+        from opentelemetry import context, metrics, trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._context = context
+        self._trace = trace
+        self._propagator = TraceContextTextMapPropagator()
+        self._tracer = trace.get_tracer("mailsync")
+        meter = metrics.get_meter("mailsync")
+        self._record = {name: _recorder(meter, name, meaning) for name, meaning in METRICS.items()}
+
+    def measure(self, metric: Metric, value: float, by: Mapping[str, str]) -> None:
+        self._record[metric](value, by)
+
+    @contextmanager
+    def within(self, traceparent: str | None, tracestate: str | None = None) -> Iterator[None]:
+        token = self._context.attach(self._extracted(traceparent or "", tracestate or ""))
+        try:
+            yield
+        finally:
+            self._context.detach(token)
+
+    @contextmanager
+    def span(self, name: str, parent: str | None, kind: SpanKind, told: Mapping[str, object]) -> Iterator[None]:
+        kinds = self._trace.SpanKind
+        started = self._tracer.start_as_current_span(
+            name,
+            context=self._extracted(parent, "") if parent else None,
+            links=self._links() if parent else (),
+            kind=kinds.CLIENT if kind == "client" else kinds.INTERNAL,
+            attributes=_attributes(told),
+            record_exception=False,  # its text could quote mail
+            set_status_on_exception=False,
+        )
+        with started as made:
+            try:
+                yield
+            except BaseException as error:
+                made.set_attribute("error.type", type(error).__name__)
+                made.set_status(self._trace.StatusCode.ERROR)
+                raise
+
+    def mark(self, told: Mapping[str, object]) -> None:
+        self._trace.get_current_span().set_attributes(_attributes(told))
+
+    def traceparent(self) -> str | None:
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier)
+        return carrier.get("traceparent")
+
+    def _extracted(self, traceparent: str, tracestate: str) -> Context:
+        carrier = {"traceparent": traceparent, **({"tracestate": tracestate} if tracestate else {})}
+        return self._propagator.extract(carrier, context=self._context.Context())
+
+    def _links(self) -> tuple[Link, ...]:
+        here = self._trace.get_current_span().get_span_context()
+        return (self._trace.Link(here),) if here.is_valid else ()
+
+
+@cache
+def _made() -> _OpenTelemetry:
+    """One for the life of the process: the SDK takes each name of an instrument once."""
+    return _OpenTelemetry()
+
+
+_on: _OpenTelemetry | None = None
+
+
+class _ToldOnce:
+    """The values of a gauge that no export has taken yet.
+
+    The API's own gauge is exported again and again until it is set anew: an instance that measured the queues once
+    would go on telling so beside the one that measures them now.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, str], ...], float] = {}
+        self._lock = threading.Lock()
+
+    def set(self, value: float, by: Mapping[str, str]) -> None:
+        with self._lock:
+            self._values[tuple(sorted(by.items()))] = value
+
+    def __call__(self, _: CallbackOptions) -> list[Observation]:
+        from opentelemetry.metrics import Observation
+
+        with self._lock:
+            taken, self._values = self._values, {}
+        return [Observation(value, dict(by)) for by, value in taken.items()]
+
+
+def _recorder(meter: Meter, name: Metric, meaning: Meaning) -> Callable[[float, Mapping[str, str]], None]:
+    if meaning.kind == "counter":
+        return meter.create_counter(name, meaning.unit, meaning.says).add
+    if meaning.kind == "gauge":
+        gauge = _ToldOnce()
+        meter.create_observable_gauge(name, [gauge], meaning.unit, meaning.says)
+        return gauge.set
+    return meter.create_histogram(name, meaning.unit, meaning.says, explicit_bucket_boundaries_advisory=SECONDS).record
+
+
+def _attributes(told: Mapping[str, object]) -> dict[str, str | int | float | bool]:
+    """What a span can hold; what is empty is left out, as in a log line."""
+    return {
+        name: value if isinstance(value, (int, float, bool)) else _on_one_line(value)
+        for name, value in told.items()
+        if value not in (None, "")
+    }
+
+
+def _keep_urls_out() -> None:
+    """Take back what the Azure Monitor distribution does by itself with every request: its spans hold whole URLs, and
+    those of Dataverse's queries name people."""
+    for library, name in (("requests", "RequestsInstrumentor"), ("urllib3", "URLLib3Instrumentor")):
+        loaded = sys.modules.get(f"opentelemetry.instrumentation.{library}")
+        instrumentor = getattr(loaded, name)() if loaded is not None else None
+        if instrumentor is not None and instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()

@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from mailsync.errors import Evidence, Scope, TransientError
+from mailsync.telemetry import asked
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 100.0
@@ -122,16 +123,19 @@ class Transport:
         Every call of this product is idempotent (reads, and writes under ids we chose), so sending again is safe.
         Raises TransientError when there is no answer.
         """
-        for last in (False, True):
-            # streamed, so that an answer that can't be read to its end is closed and not left to the collector
-            try:
-                with self._begun(method, url, headers=headers, body=body, params=params) as got:
-                    return Answer(status=got.status_code, headers=got.headers, body=got.content)
-            except requests.ConnectionError as error:
-                if last or isinstance(error, requests.Timeout):
+        with asked(self.vendor, method) as request:
+            for last in (False, True):
+                # streamed, so that an answer that can't be read to its end is closed and not left to the collector
+                try:
+                    with self._begun(method, url, headers=headers, body=body, params=params) as got:
+                        answer = Answer(status=got.status_code, headers=got.headers, body=got.content)
+                        request.status = str(answer.status)
+                        return answer
+                except requests.ConnectionError as error:
+                    if last or isinstance(error, requests.Timeout):
+                        raise self._no_answer(error) from error
+                except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect to no URL at all
                     raise self._no_answer(error) from error
-            except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect to no URL at all
-                raise self._no_answer(error) from error
         raise AssertionError("unreachable")  # the loop returns or raises
 
     @contextmanager
@@ -147,17 +151,19 @@ class Transport:
 
         Raises TransientError when there is no answer, and while it is read when it breaks off.
         """
-        try:
+        with asked(self.vendor, method) as request:
             try:
-                got = self._begun(method, url, headers=headers, body=None, params=params)
-            except requests.ConnectionError as error:
-                if isinstance(error, requests.Timeout):
-                    raise
-                got = self._begun(method, url, headers=headers, body=None, params=params)
-        except (requests.RequestException, ValueError) as error:
-            raise self._no_answer(error) from error
-        with got:
-            yield Streamed(got.status_code, got.headers, self._pieces(got))
+                try:
+                    got = self._begun(method, url, headers=headers, body=None, params=params)
+                except requests.ConnectionError as error:
+                    if isinstance(error, requests.Timeout):
+                        raise
+                    got = self._begun(method, url, headers=headers, body=None, params=params)
+            except (requests.RequestException, ValueError) as error:
+                raise self._no_answer(error) from error
+            with got:
+                request.status = str(got.status_code)
+                yield Streamed(got.status_code, got.headers, self._pieces(got))
 
     def _pieces(self, got: requests.Response) -> Iterator[bytes]:
         try:

@@ -29,13 +29,14 @@ from mailsync.errors import (
     TransientError,
     UnreadableError,
 )
+from mailsync.measures import Measures
 from mailsync.outcome import Kind
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
-from mailsync.storage.envelope import DeletedItem, Item, MessageItem, SweepItem, decode
+from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import Mailboxes
-from mailsync.telemetry import emit
+from mailsync.telemetry import emit, mark, span
 
 GONE_AFTER = 8
 """Times Nylas doesn't find a message, over about three minutes, before it counts as deleted."""
@@ -46,6 +47,13 @@ REVIVED_AFTER = 60.0
 SECOND_CHANCES = 3
 """Attempts at a message that Dataverse refuses while the brake is on: then it is put aside after all."""
 TIMER = "timer"
+SPANS: dict[type[Item], str] = {
+    MessageItem: "write_email",
+    DeletedItem: "record_deleted",
+    SweepItem: "sweep_mailbox",
+    GrantItem: "record_grant",
+}
+"""What the work of each kind of item is called in a trace."""
 
 Works = Mapping[type[Item], Callable[[Any], object]]
 """What to do with each kind of item a queue carries."""
@@ -69,6 +77,7 @@ class Handling:
         aside: Aside,
         journal: Journal,
         mailboxes: Mailboxes,
+        measures: Measures,
         clock: Callable[[], float],
         random: Random,
     ) -> None:
@@ -76,6 +85,7 @@ class Handling:
         self._aside = aside
         self._journal = journal
         self._mailboxes = mailboxes
+        self._measures = measures
         self._clock = clock
         self._random = random
         self._alone = Alone()
@@ -94,7 +104,10 @@ class Handling:
         if item.not_before is not None and item.not_before > self._now():
             self._send(item, delay=item.not_before - self._now())
             return
-        with self._alone.alone() if item.revived else self._alone.together():
+        with (
+            span(SPANS[type(item)], {**_told(item), "attempt": item.attempt}, parent=item.traceparent),
+            self._alone.alone() if item.revived else self._alone.together(),
+        ):
             self._run(item, work)
 
     def collect(self, text: str | bytes) -> None:
@@ -124,6 +137,7 @@ class Handling:
             return
         self._aside.put(item, error, now=self._now())
         self._note(item, Kind.PUT_ASIDE, error)
+        self._count(item, Kind.PUT_ASIDE, error)
         emit("item_put_aside", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
     def _run(self, item: Item, work: Callable[[Any], object]) -> None:
@@ -142,7 +156,7 @@ class Handling:
         except MailSyncError as error:
             self._defer(item, error)
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
-            self._defer(item, _unexpected(error))
+            self._defer(item, unexpected(error))
 
     def _check_brake(self, item: Item) -> None:
         wait = self._brake.wait()
@@ -178,6 +192,7 @@ class Handling:
             self._refused(item, error)
         else:
             self._note(item, Kind.GONE, error)
+            self._count(item, Kind.GONE, error)
             emit("message_gone", **_told(item), attempts=item.attempt + 1)
 
     def _wait_for_file(self, item: Item, error: FileTroubleError) -> None:
@@ -193,11 +208,13 @@ class Handling:
         if isinstance(item, MessageItem):
             self._note(item, Kind.DEFERRED, error, reason=WAITS_FOR_GRANT)
             self._mailboxes.note_waiting(item.grant)
+        self._count(item, Kind.DEFERRED, error)
         emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
 
     def _defer(self, item: Item, error: MailSyncError, *, wait: float | None = None) -> None:
         if isinstance(item, SweepItem) and item.source == TIMER:
             # the watermark has not moved, and the next timer sends another
+            self._count(item, Kind.DEFERRED, error)
             emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
             return
         if wait is None:
@@ -205,6 +222,7 @@ class Handling:
         self._send(msgspec.structs.replace(item, attempt=item.attempt + 1), delay=wait)
         with suppress(MailSyncError):
             self._note(item, Kind.DEFERRED, error, until=self._now() + int(wait))
+        self._count(item, Kind.DEFERRED, error)
         emit(
             "item_deferred",
             **_told(item),
@@ -241,6 +259,13 @@ class Handling:
         known = self._journal.get(item.grant, item.message, date=item.date if isinstance(item, MessageItem) else None)
         return known is not None and known.kind is Kind.ERASED
 
+    def _count(self, item: Item, kind: Kind, error: MailSyncError) -> None:
+        """Count what became of a message; of a sweep or a grant only its own span tells."""
+        if isinstance(item, (MessageItem, DeletedItem)):
+            self._measures.outcome(item, kind, error.reason)
+        else:
+            mark(outcome=kind.value, reason=error.reason)
+
     def _now(self) -> int:
         return int(self._clock())
 
@@ -250,7 +275,7 @@ def _told(item: Item) -> dict[str, object]:
     return {"grant": item.grant, "message": message, "source": item.source}
 
 
-def _unexpected(error: Exception) -> TransientError:
+def unexpected(error: Exception) -> TransientError:
     """A failure nobody foresaw. Its text could quote mail, so only its type and place are logged."""
     frames = traceback.extract_tb(sys.exc_info()[2])
     place = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-6:]))

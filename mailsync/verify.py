@@ -72,16 +72,16 @@ class Verifier:
         self, *, since: int, until: int, grace: int = GRACE, only: str | None = None, watch: Watch | None = None
     ) -> Proof:
         """Count the messages received between two moments, of one mailbox or of all."""
-        mailboxes = [one for one in self._now_connected() if only is None or one.grant == only]
+        mailboxes = [one for one in self.mailboxes() if only is None or one.grant == only]
         told = _Told(len(mailboxes), watch or (lambda _done, _of, _seen: None))
 
-        def prove(mailbox: Mailbox) -> MailboxProof:
-            proof = self._proof_of(mailbox, since, until, grace)
+        def told_of(mailbox: Mailbox) -> MailboxProof:
+            proof = self.prove(mailbox, since, until, grace)
             told.done(proof.seen)
             return proof
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            proofs = list(pool.map(prove, mailboxes))
+            proofs = list(pool.map(told_of, mailboxes))
         return Proof(
             made=int(self._clock()),
             since=since,
@@ -90,7 +90,7 @@ class Verifier:
             mailboxes=tuple(one for one in proofs if one.seen or only or one.listing is not Listing.DISCONNECTED),
         )
 
-    def _now_connected(self) -> list[Mailbox]:
+    def mailboxes(self) -> list[Mailbox]:
         """The mailboxes Nylas lists now, and those we knew before and it no longer lists."""
         known = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
         listed = {grant.id: as_mailbox(grant) for grant in self._patience(self._grants.all)}
@@ -100,7 +100,8 @@ class Verifier:
         ]
         return current + [replace(one, status=DISCONNECTED) for grant, one in known.items() if grant not in listed]
 
-    def _proof_of(self, mailbox: Mailbox, since: int, until: int, grace: int) -> MailboxProof:
+    def prove(self, mailbox: Mailbox, since: int, until: int, grace: int = GRACE) -> MailboxProof:
+        """Count the messages of one mailbox; raises MailSyncError where journal or Dataverse can't be read."""
         expected = max(since, self._connected.swept_from(mailbox, since=self._sync_since(), overlap=0))
         listing, advice, listed = self._looked_through(mailbox, expected, until)
         entries = self._entries(mailbox.grant, since, until, listed)

@@ -6,6 +6,7 @@ the queue client and nothing of Dataverse.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import math
@@ -17,16 +18,19 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mailsync.errors import ConfigurationError, Scope
+from mailsync import telemetry
+from mailsync.errors import ConfigurationError, MailSyncError, Scope
 from mailsync.settings import (
     FOR_DATAVERSE,
     FOR_NYLAS,
     SWEEP_SCHEDULE,
+    VERIFY_SCHEDULE,
     ErasureKey,
     IngestSettings,
     Settings,
     SettingsError,
     StorageSettings,
+    wants_telemetry,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ if TYPE_CHECKING:
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
     from mailsync.mailboxes import MailboxOverview
+    from mailsync.measures import Measures
+    from mailsync.nightly import Night, Nightly
     from mailsync.nylas.grants import Grants
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
@@ -55,9 +61,11 @@ if TYPE_CHECKING:
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
+    from mailsync.storage.counts import Counts
     from mailsync.storage.envelope import Item
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
+    from mailsync.storage.proofs import Proofs
     from mailsync.storage.queues import Queues
     from mailsync.storage.threads import Sightings
     from mailsync.storage.tombstones import Tombstones
@@ -97,6 +105,10 @@ class Wiring:
         self.clock: Callable[[], float] = time.time
         self.hurry = 1.0
         """Divides every delay: a test lives through a day's outage in seconds. No setting changes it."""
+        self.counts_after: float | None = None
+        """Seconds that counts are held before they are written, if others than usual: a test may want them never."""
+        if wants_telemetry(env):
+            telemetry.begin()
 
     def _once(self, name: str, make: Callable[[], T]) -> T:
         made = self._made.get(name)
@@ -110,6 +122,10 @@ class Wiring:
     def sweep_schedule(self) -> str:
         """NCRONTAB of the sweep; read while functions are indexed, before any other setting is needed."""
         return self._env.get("SWEEP_SCHEDULE", "").strip() or SWEEP_SCHEDULE
+
+    def verify_schedule(self) -> str:
+        """NCRONTAB of the nightly proof, likewise."""
+        return self._env.get("VERIFY_SCHEDULE", "").strip() or VERIFY_SCHEDULE
 
     @property
     def ingest_settings(self) -> IngestSettings:
@@ -161,25 +177,26 @@ class Wiring:
         self._handling.collect(text)
 
     def sweep_missed(self) -> int:
-        """Enqueue a sweep for each valid mailbox; returns how many."""
+        """Enqueue a sweep for each valid mailbox; returns how many. Whatever comes of it, the vitals are told."""
         from mailsync.sweep import sweep_missed
 
-        settings = self.settings
-        swept = sweep_missed(
-            grants=self._grants,
-            mailboxes=self._mailboxes,
-            send=self._send,
-            spread=settings.sweep_spread,
-            sync_since=self.sync_since(),
-            now=int(self.clock()),
-        )
-        self.backfiller.look_after()
-        return swept
+        try:
+            settings = self.settings
+            swept = sweep_missed(
+                grants=self._grants,
+                mailboxes=self._mailboxes,
+                send=self._send,
+                spread=settings.sweep_spread,
+                sync_since=self.sync_since(),
+                now=int(self.clock()),
+            )
+            self.backfiller.look_after()
+            return swept
+        finally:
+            self._tell_vitals()
 
     def shorten_journal(self) -> None:
         """Shorten some records that are older than JOURNAL_RETENTION_DAYS; a key to mend stops nothing else."""
-        from mailsync.telemetry import emit
-
         keep = self.settings.journal_retention
         if keep is None:
             return
@@ -187,7 +204,29 @@ class Wiring:
             ErasureKey.from_env(self._env).required()
             self._retention.shorten(keep=keep)
         except ConfigurationError as error:
-            emit("journal_not_shortened", reason=error.reason, evidence=error.evidence, advice=error)
+            telemetry.emit("journal_not_shortened", reason=error.reason, evidence=error.evidence, advice=error)
+
+    def verify_nightly(self) -> Night:
+        """Prove for each mailbox that the messages of the last days are accounted for, as far as the time goes."""
+        return self._nightly.run()
+
+    def _tell_vitals(self) -> None:
+        """What waits and how far behind the mailboxes are; that it can't be told keeps nobody from sweeping."""
+        from mailsync import vitals
+
+        now = int(self.clock())
+        try:
+            vitals.tell(
+                waiting=self.queues.waiting(now),
+                mailboxes=self._mailboxes.all(),
+                proofs=self.proofs.all(),
+                started=self._once("first_start", lambda: self._mailboxes.first_start(now)),
+                now=now,
+            )
+            self.measures.flush()
+            self.counts.settle()
+        except MailSyncError as error:
+            telemetry.emit("state_measured", reason=error.reason)
 
     def sync_since(self) -> int:
         """No mail before this moment is swept: the setting, or this installation's first start less the overlap."""
@@ -346,9 +385,33 @@ class Wiring:
         return self._once("aside", lambda: Aside(self._account))
 
     @property
+    def counts(self) -> Counts:
+        """How many outcomes of each kind there were."""
+        from mailsync.storage.counts import AFTER, Counts
+
+        after = AFTER if self.counts_after is None else self.counts_after
+        return self._once("counts", lambda: Counts(self._account, clock=self.clock, after=after))
+
+    @property
+    def measures(self) -> Measures:
+        """Counts what becomes of messages; what this process still holds is written when it ends."""
+        return self._once("measures", self._make_measures)
+
+    @property
+    def proofs(self) -> Proofs:
+        """What the last nightly proof of each mailbox came to."""
+        from mailsync.storage.proofs import Proofs
+
+        return self._once("proofs", lambda: Proofs(self._account))
+
+    @property
     def verifier(self) -> Verifier:
         """Proves that every message is accounted for."""
-        return self._once("verifier", self._make_verifier)
+        return self._once("verifier", lambda: self._make_verifier(self._patience))
+
+    @property
+    def _nightly(self) -> Nightly:
+        return self._once("nightly", self._make_nightly)
 
     @property
     def replayer(self) -> Replayer:
@@ -544,9 +607,18 @@ class Wiring:
             aside=self.aside,
             journal=self._journal,
             mailboxes=self._mailboxes,
+            measures=self.measures,
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )
+
+    def _make_measures(self) -> Measures:
+        from mailsync.measures import NOTED_AFTER, Measures
+
+        after = NOTED_AFTER if self.counts_after is None else self.counts_after
+        measures = Measures(counts=self.counts, mailboxes=self._mailboxes, clock=self.clock, after=after)
+        atexit.register(measures.flush)
+        return measures
 
     def _make_reader(self) -> Reader:
         from mailsync.gates import Gate, MailboxGates
@@ -662,6 +734,7 @@ class Wiring:
             policy=self.policy,
             large_files=Gate("files", clock=self._hurried, scope=Scope.MESSAGE, concurrency=LARGE_AT_ONCE),
             nylas_id_column=self.settings.nylas_id_column,
+            measures=self.measures,
             clock=self.clock,
         )
 
@@ -678,6 +751,7 @@ class Wiring:
             sync_since=self.sync_since,
             overlap=settings.sweep_overlap,
             page_size=settings.sweep_page_size,
+            measures=self.measures,
             clock=self.clock,
         )
 
@@ -726,20 +800,35 @@ class Wiring:
             connected=self._connected, listings=self._listings, resolver=self._resolver, patience=self._patience
         )
 
-    def _make_verifier(self) -> Verifier:
+    def _make_nightly(self) -> Nightly:
+        from mailsync.listings import Patience
+        from mailsync.nightly import LONGEST_PAUSE, TRIES, Deadline, Nightly
+
+        deadline = Deadline(self.clock)
+        patience = Patience(
+            pause=lambda seconds: time.sleep(seconds / self.hurry),
+            random=Random(),  # noqa: S311
+            tries=TRIES,
+            longest=LONGEST_PAUSE,
+            check_time=deadline.check,
+        )
+        return Nightly(verifier=self._make_verifier(patience), proofs=self.proofs, deadline=deadline, clock=self.clock)
+
+    def _make_verifier(self, patience: Patience) -> Verifier:
+        from mailsync.listings import Listings
         from mailsync.verify import Verifier
 
         return Verifier(
             grants=self._grants,
             mailboxes=self._mailboxes,
-            listings=self._listings,
+            listings=Listings(reader=self._reader, page_size=self.settings.sweep_page_size, patience=patience),
             journal=self._journal,
             emails=self.emails,
             connected=self._connected,
             policy=self.policy,
             sync_since=self.sync_since,
             clock=self.clock,
-            patience=self._patience,
+            patience=patience,
         )
 
     def _make_replayer(self) -> Replayer:

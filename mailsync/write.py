@@ -19,12 +19,13 @@ from mailsync.errors import MessageError, TransientError
 from mailsync.files import content_of
 from mailsync.gates import Gate
 from mailsync.kinship import Kinship
+from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem, bypasses, is_backfills
 from mailsync.storage.journal import ERASED, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones
-from mailsync.telemetry import Event, emit
+from mailsync.telemetry import Event, emit, mark
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
@@ -129,6 +130,7 @@ class EmailWriter:
         policy: Policy,
         large_files: Gate,
         nylas_id_column: str | None,
+        measures: Measures,
         clock: Callable[[], float],
     ) -> None:
         self._emails = emails
@@ -142,6 +144,7 @@ class EmailWriter:
         self._policy = policy
         self._large_files = large_files
         self._nylas_id_column = nylas_id_column
+        self._measures = measures
         self._clock = clock
 
     def write(self, item: MessageItem) -> Outcome:
@@ -153,7 +156,9 @@ class EmailWriter:
             return Outcome(known.kind, known.reason, known.activityid)
         self._emails.check()
         with self._emails.bypassing(_bypass(item, known)):
-            outcome = self._decided(item, known, started)
+            outcome, date = self._decided(item, known, started)
+        waited = self._measures.outcome(item, outcome.kind, outcome.reason, date=date)
+        mark(activity=outcome.activityid)
         emit(
             EVENTS[outcome.kind],
             grant=item.grant,
@@ -163,21 +168,23 @@ class EmailWriter:
             source=item.source,
             attempt=item.attempt or None,
             took_ms=round((self._clock() - started) * 1000),
+            end_to_end_ms=round(waited * 1000) if waited is not None else None,
         )
         return outcome
 
-    def _decided(self, item: MessageItem, known: Entry | None, started: float) -> Outcome:
+    def _decided(self, item: MessageItem, known: Entry | None, started: float) -> tuple[Outcome, int | None]:
+        """What becomes of the message, and when it is dated."""
         facts = self._facts(item, known, started)
         entry = self._entry(item, facts)
         if self._was_erased(facts.identity):
-            return self._erased(entry, known)
+            return self._erased(entry, known), entry.date
         skip = judge(Step.COPY, facts.case(), self._policy)
         if skip is None:
             facts = self._with_header(facts)
             skip = judge(Step.HEADERS, facts.case(), self._policy)
         if skip is None or self._was_begun(known):
-            return self._written(item, facts, entry, known)
-        return self._skipped(skip, entry, known)
+            return self._written(item, facts, entry, known), entry.date
+        return self._skipped(skip, entry, known), entry.date
 
     def record_deleted(self, item: DeletedItem) -> None:
         """Note that a message is gone from its mailbox; what stands in Dataverse stays."""
@@ -197,6 +204,7 @@ class EmailWriter:
                 notification=item.notification,
             )
             self._journal.put(gone, known)
+            self._measures.outcome(item, Kind.GONE, "deleted")
         emit("message_gone", grant=item.grant, message=item.message, source=item.source)
 
     def _facts(self, item: MessageItem, known: Entry | None, started: float) -> _Facts:

@@ -33,6 +33,8 @@ var platformSettings = {
   AzureWebJobsStorage__tableServiceUri: storageEndpoints.table
   APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // the distribution's own spans hold whole URLs, and there is one for each call of storage
+  OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'azure_sdk,django,fastapi,flask,httpx,httpx2,psycopg2,requests,urllib,urllib3'
   AZURE_CLIENT_ID: identityClientId
   NYLAS_API_KEY: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/nylas-api-key)'
   NYLAS_WEBHOOK_SECRET: '@Microsoft.KeyVault(SecretUri=${vaultUri}secrets/nylas-webhook-secret)'

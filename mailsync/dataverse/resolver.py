@@ -223,8 +223,8 @@ class Resolver:
         if answer is None or self._was_missing(answer, CASE.table):
             return
         for row in rows_of(answer, _Case):
-            named = {row.customer} - {None}
-            people = frozenset(Record(table, str(one)) for one in named for table in ("contact", "account"))
+            customers = (("contact", row.customer), ("account", row.customer), ("contact", row.contact))
+            people = frozenset(Record(table, str(one)) for table, one in customers if one is not None)
             yield Related(Record(CASE.table, str(row.incidentid)), people)
 
     def _open_rows(self, ask: _Ask, answer: Answer) -> Iterator[_Open]:
@@ -313,9 +313,12 @@ class _Owned(
     owner_table: str | None = None
 
 
-class _Case(msgspec.Struct, frozen=True, rename={"customer": "_customerid_value"}):
+class _Case(
+    msgspec.Struct, frozen=True, rename={"customer": "_customerid_value", "contact": "_primarycontactid_value"}
+):
     incidentid: UUID
     customer: UUID | None = None
+    contact: UUID | None = None
 
 
 class _Organization(msgspec.Struct, frozen=True):
@@ -407,7 +410,11 @@ def _tokens_request(tokens: Sequence[str]) -> batch.Request:
 
 
 def _cases_request(numbers: Sequence[str]) -> batch.Request:
-    path = odata.query("incidents", select="incidentid,_customerid_value", filter=odata.any_of("ticketnumber", numbers))
+    path = odata.query(
+        "incidents",
+        select="incidentid,_customerid_value,_primarycontactid_value",
+        filter=odata.any_of("ticketnumber", numbers),
+    )
     return request("GET", path)
 
 

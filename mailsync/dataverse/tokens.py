@@ -11,6 +11,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from mailsync.errors import ConfigurationError, Evidence, MailSyncError, Scope, TransientError
 from mailsync.gates import Gate
+from mailsync.telemetry import measure
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -67,9 +68,13 @@ class Tokens:
             try:
                 if self._credential is None:
                     self._credential = self._make_credential()
-                return self._credential.get_token(self._scope)
+                token = self._credential.get_token(self._scope)
             except AzureError as error:
-                raise failure_of(error) from error
+                failure = failure_of(error)
+                measure("mailsync.token.refreshes", 1, result=failure.reason)
+                raise failure from error
+            measure("mailsync.token.refreshes", 1, result="fetched")
+            return token
 
 
 def failure_of(error: AzureError) -> MailSyncError:

@@ -40,7 +40,7 @@ class StorageAccount:
         self._settings = settings
         self._credential = credential
         self._session = pooled_session(verify=ca_bundle or True, pool=CONNECTIONS)
-        self._tables = self._table_service()
+        self._tables = self._table_service(PATIENT)
 
     def queue(self, name: str, *, prompt: bool = False) -> QueueClient:
         """A client that writes base64 text, as host.json's messageEncoding expects."""
@@ -53,12 +53,13 @@ class StorageAccount:
             service = QueueServiceClient(settings.queue_uri or "", credential=self._credential, **given)
         return service.get_queue_client(name, message_encode_policy=TextBase64EncodePolicy())
 
-    def table(self, name: str) -> TableClient:
-        """A client of one table."""
-        return self._tables.get_table_client(name)
+    def table(self, name: str, *, prompt: bool = False) -> TableClient:
+        """A client of one table; a prompt one makes one attempt, for what can be written again later."""
+        tables = self._table_service(PROMPT) if prompt else self._tables
+        return tables.get_table_client(name)
 
-    def _table_service(self) -> TableServiceClient:
-        given = {**PATIENT, "transport": self._transport(PATIENT)}
+    def _table_service(self, timing: dict[str, Any]) -> TableServiceClient:
+        given = {**timing, "transport": self._transport(timing)}
         settings = self._settings
         if settings.connection_string:
             return TableServiceClient.from_connection_string(settings.connection_string, **given)

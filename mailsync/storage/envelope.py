@@ -39,6 +39,13 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
+    first_seen_ms: int = 0
+    """Milliseconds of the second in which it was first seen."""
+
+    @property
+    def heard(self) -> float:
+        """The moment it was first seen, as exactly as that is known."""
+        return self.first_seen + self.first_seen_ms / 1000
 
 
 class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="deleted", omit_defaults=True):
@@ -54,6 +61,13 @@ class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     not_before: int | None = None
     revived: bool = False
     traceparent: str | None = None
+    first_seen_ms: int = 0
+    """Milliseconds of the second in which it was first seen."""
+
+    @property
+    def heard(self) -> float:
+        """The moment it was first seen, as exactly as that is known."""
+        return self.first_seen + self.first_seen_ms / 1000
 
 
 class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sweep", omit_defaults=True):

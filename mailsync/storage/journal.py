@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
@@ -243,6 +244,27 @@ class Journal:
             {"grant": grant, "kind": Kind.DEFERRED.value, "reason": WAITS_FOR_GRANT},
         )
         return tuple(_entry(row) for row in rows)
+
+    def waiting_since(self, grant: str, oldest: int) -> int | None:
+        """Since when the message on its way that waits longest has waited: from its date, or from when it was first
+        seen if that was later. None where none waits.
+
+        Looks at the first thousand that are dated from `oldest` on.
+        """
+        rows = self._entries.query(
+            "PartitionKey eq @grant and RowKey ge @first and RowKey lt 'd;' "
+            "and ( kind eq @queued or kind eq @writing or kind eq @deferred )",  # the SDK knows parameters by blanks
+            {
+                "grant": grant,
+                "first": f"d:{_filed(oldest)}",
+                "queued": Kind.QUEUED.value,
+                "writing": Kind.WRITING.value,
+                "deferred": Kind.DEFERRED.value,
+            },
+            select=("RowKey", "first_seen"),
+        )
+        waits = (max(int(row["RowKey"].split(":")[1]), number(row, "first_seen") or 0) for row in islice(rows, 1000))
+        return min(waits, default=None)
 
     def between(self, grant: str, oldest: int, newest: int) -> Mapping[str, Known]:
         """The messages of a mailbox dated from `oldest` to `newest`, by the hash of their ids."""

@@ -41,6 +41,30 @@ class Mailbox:
     """What a sweep that was not finished left of its window."""
     waiting: str = ""
     """Changes with each message that was left in the journal until the grant is renewed; empty when none was."""
+    newest_listed: int | None = None
+    """The date of the newest message that a sweep found listed."""
+    newest_done: int | None = None
+    """The date of the newest of those whose outcome stood in the journal then."""
+    lag: int | None = None
+    """How many seconds the message on its way that waits longest had waited when the mailbox was `swept`, else 0."""
+    last_written: int | None = None
+    """When an email of this mailbox was last written into Dataverse, or found there; some seconds behind."""
+
+    @property
+    def settled_until(self) -> int | None:
+        """Up to when the mailbox's mail is accounted for, as of its last sweep; None before the first one."""
+        if self.watermark is None or self.swept is None:
+            return None
+        return min(self.watermark, self.swept - (self.lag or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a sweep that listed a window to its end learned of its mailbox."""
+
+    newest_listed: int | None = None
+    newest_done: int | None = None
+    lag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +82,7 @@ class Mailboxes:
 
     def __init__(self, account: StorageAccount) -> None:
         self._rows = Table(account, "mailboxes")
+        self._in_passing = Table(account, "mailboxes", prompt=True)
 
     def all(self) -> tuple[Mailbox, ...]:
         """Every mailbox ever connected."""
@@ -92,6 +117,14 @@ class Mailboxes:
         """Note that those that waited are back on the queue; one that was left to wait meanwhile waits on."""
         self._change(mailbox.grant, lambda row: {"waiting": ""} if row.get("waiting", "") == mailbox.waiting else None)
 
+    def note_written(self, moments: Mapping[str, int]) -> None:
+        """Note when an email was last written for each of these mailboxes; one storage call for each hundred."""
+        rows = [
+            {"PartitionKey": PARTITION, "RowKey": grant, "last_written": str(moment)}
+            for grant, moment in moments.items()
+        ]
+        self._in_passing.put_all(rows, merge=True)
+
     def first_start(self, now: int) -> int:
         """When this installation first started: recorded once, by whoever asks first."""
         row = self._rows.get("installation", "first_start")
@@ -117,12 +150,18 @@ class Mailboxes:
             return None
         return Lease(mailbox=_mailbox(before), token=token, after_unfinished=before.get("unfinished") == "yes")
 
-    def advance(self, lease: Lease, *, watermark: int, now: int, wide: bool = False) -> bool:
+    def advance(
+        self, lease: Lease, *, watermark: int, now: int, wide: bool = False, progress: Progress | None = None
+    ) -> bool:
         """Move the watermark forwards and end the lease; False when the lease was lost meanwhile."""
+        learned = progress or Progress()
         return self._with_lease(
             lease,
             lambda row: {
                 "watermark": str(max(watermark, number(row, "watermark") or 0)),
+                "newest_listed": _later(row, "newest_listed", learned.newest_listed),
+                "newest_done": _later(row, "newest_done", learned.newest_done),
+                "lag": str(learned.lag),
                 "swept": str(now),
                 **({"swept_wide": str(now)} if wide else {}),
                 "lease_until": "",
@@ -188,7 +227,17 @@ def _mailbox(row: Row) -> Mailbox:
         expired=number(row, "expired"),
         left=_as_window(row.get("left", "")),
         waiting=row.get("waiting", ""),
+        newest_listed=number(row, "newest_listed"),
+        newest_done=number(row, "newest_done"),
+        lag=number(row, "lag"),
+        last_written=number(row, "last_written"),
     )
+
+
+def _later(row: Row, column: str, moment: int | None) -> str:
+    """The later of what a row holds and a moment."""
+    moments = [one for one in (number(row, column), moment) if one is not None]
+    return _text(max(moments, default=None))
 
 
 def _as_text(window: Window) -> str:

@@ -36,8 +36,8 @@ class ConflictError(Exception):
 class Table:
     """A table, with conflicts told apart from failures."""
 
-    def __init__(self, account: StorageAccount, name: str) -> None:
-        self._client: TableClient = account.table(name)
+    def __init__(self, account: StorageAccount, name: str, *, prompt: bool = False) -> None:
+        self._client: TableClient = account.table(name, prompt=prompt)
 
     def get(self, partition: str, row: str) -> Row | None:
         """One row, or None."""
@@ -77,6 +77,18 @@ class Table:
         """Write a row whatever stands there."""
         mode = UpdateMode.MERGE if merge else UpdateMode.REPLACE
         self._making(lambda: self._client.upsert_entity(dict(row), mode=mode))
+
+    def put_all(self, rows: Sequence[Row], *, merge: bool = False) -> None:
+        """Write rows of one partition whatever stands there, a hundred to a storage call."""
+        mode = UpdateMode.MERGE if merge else UpdateMode.REPLACE
+        for start in range(0, len(rows), LARGEST_TRANSACTION):
+            some = rows[start : start + LARGEST_TRANSACTION]
+            try:
+                self.change(("upsert", dict(row), {"mode": mode}) for row in some)
+            except RuntimeError:
+                # a process that ends starts no thread any more, and the SDK wants one for a transaction
+                for row in some:
+                    self.put(row, merge=merge)
 
     def change(self, changes: Iterable[Change]) -> list[str]:
         """Do all these changes or none, in one transaction; returns their new etags, raises ConflictError."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import claims
+from bench import claims, latency
 from bench.files import LARGE, MOST_MEMORY, Carried, Held, carried, held
 from bench.hotspots import hotspots
 from bench.ingest import Ingested, ingest, notifications
@@ -112,6 +112,25 @@ def test_notifications_are_accepted_and_lead_to_emails(world: World) -> None:
     assert len(found.seconds) == 10
     assert 0 < found.percentile(50) <= found.percentile(99)
     world.wait_for_emails(emails + 10)
+
+
+def test_how_long_each_email_took_is_known_from_outside_and_told_by_the_app_alike(world: World) -> None:
+    found = latency.measure(world, latency.watched(world), rate=10, number=8)
+    assert (found.sent, len(found.seconds), len(found.told)) == (8, 8, 8)
+    assert min(found.seconds) > 0
+    assert latency.percentile(found.told, 50) == pytest.approx(latency.percentile(found.seconds, 50), abs=1.0)
+
+
+def test_the_report_of_latency_names_what_is_late_or_never_came() -> None:
+    prompt = latency.Measured(1, 3, (0.5, 0.6, 0.7), (0.5, 0.6, 0.7))
+    late = latency.Measured(1, 3, (0.5, 9.0, 9.0), (0.5, 0.6, 0.7))
+    lost = latency.Measured(5, 3, (0.5, 0.6), (0.5, 0.6))
+    assert latency.failures([prompt]) == []
+    assert latency.failures([late, lost]) == [
+        "5 a second: 1 emails never came",
+        "p95 at 1 a second is 9.00 s, and at most 5.0 is the bar",
+    ]
+    assert "| 1 a second | 3 of 3 | 0.60 | 0.69 | 0.70 | 0.60 | 0.69 |" in latency.markdown([prompt])
 
 
 def run_of(rate: float) -> Run:

@@ -24,6 +24,7 @@ FUNCTIONS = [
     "shorten_journal",
     "sweep_mailbox",
     "sweep_missed",
+    "verify_nightly",
     "write_email",
 ]
 LISTING = """
@@ -150,7 +151,15 @@ def test_the_example_names_every_setting_once() -> None:
     }
     own = set(example["Values"])
     assert read - {"REQUESTS_CA_BUNDLE"} <= own
-    beside = {"FUNCTIONS_WORKER_RUNTIME", "SWEEP_SCHEDULE", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"}
+    beside = {
+        "FUNCTIONS_WORKER_RUNTIME",
+        "SWEEP_SCHEDULE",
+        "VERIFY_SCHEDULE",
+        "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+    }
     assert own - read == beside
     assert all(isinstance(value, str) for value in example["Values"].values())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mailsync.nylas.webhooks import TRIGGERS
-from mailsync.telemetry import EVENTS
+from mailsync.telemetry import EVENTS, METRICS
 from mapping.policy import parse_policy
 from mapping.policy_schema import reference_of_policy, schema_of_policy
 from mapping.tracking import CHAIN
@@ -58,6 +58,15 @@ def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
 def test_the_log_reference_names_every_event() -> None:
     reference = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
     assert [event for event in EVENTS if f"`{event}`" not in reference] == []
+
+
+def test_the_reference_of_metrics_is_the_codes() -> None:
+    reference = (ROOT / "docs/operate.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in reference.splitlines() if "| `" in line]
+    assert told == [
+        [f"`{name}`", metric.kind, metric.unit, ", ".join(f"`{one}`" for one in metric.by), metric.says]
+        for name, metric in METRICS.items()
+    ]
 
 
 def test_the_shipped_policy_is_the_default_that_the_documents_promise() -> None:

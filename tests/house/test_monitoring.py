@@ -12,18 +12,10 @@ import pytest
 
 from mailsync.errors import Evidence, TransientError
 from mailsync.nylas.notification import ENDED_TYPES
-from mailsync.telemetry import EVENTS, Event, emit
+from mailsync.telemetry import EVENTS, METRICS, Event, emit
 from tests.house.bicep import properties
 from tests.house.insights import ALERTS, MONITOR, ROOT, Insights, all_names, names_in, queries, read, rules
 
-METRICS = {
-    "mailsync.outcomes",
-    "mailsync.freshness",
-    "mailsync.unexplained",
-    "mailsync.queue.depth",
-    "mailsync.queue.age",
-    "mailsync.end_to_end",
-}
 QUERIES = queries()
 RULES = rules()
 WORKBOOK = json.loads((MONITOR / "workbook.json").read_text(encoding="utf-8"))
@@ -83,7 +75,7 @@ def test_every_event_that_is_asked_for_is_one_the_app_says() -> None:
 
 
 def test_every_metric_that_is_asked_for_exists_and_each_is_shown() -> None:
-    assert all_names(QUERIES.values(), "name") - {"ingest_webhook"} == METRICS
+    assert all_names(QUERIES.values(), "name") - {"ingest_webhook"} == set(METRICS)
 
 
 def test_every_reason_that_is_asked_for_can_be_looked_up() -> None:
@@ -169,6 +161,17 @@ def refused(log: Log, times: int) -> None:
 
 def swept(log: Log, *, missed: int = 0, grant: str = "g1", ago: float = 60) -> None:
     log.say("sweep_window_done", ago=ago, grant=grant, missed=missed, **SWEPT)
+
+
+def vitals(log: Log, *, ago: float = 60, poison: int = 0, unexplained: int = 0) -> None:
+    told = {"mailboxes": 2, "freshness_s": 200, "lag_s": 0, "waiting": 3, "oldest_s": 1}
+    log.say("state_measured", ago=ago, **told, poison=poison, unexplained=unexplained)
+
+
+def proved(log: Log, unexplained: int, *, ago: float = 60) -> None:
+    log.say(
+        "verify_done", ago=ago, proved=2, failed=0, left=0, unexplained=unexplained, doubled=0, left_open=0, took_s=9
+    )
 
 
 def both(*steps: Callable[[Log], None]) -> Callable[[Log], None]:
@@ -303,6 +306,13 @@ def depth(log: Log, *values: float, queue: str = "nylas-messages-poison") -> Non
         pytest.param("poison", lambda log: log.say("item_revived", **DEFERRED), {()}, id="an item has its second life"),
         pytest.param("poison", lambda log: depth(log, 1, 1, 2), {()}, id="a poison queue stays filled"),
         pytest.param("poison", lambda log: depth(log, 0, 1, 0), set(), id="a poison queue that is emptied"),
+        pytest.param("poison", lambda log: vitals(log, poison=2), {()}, id="a line says so, without metrics"),
+        pytest.param(
+            "poison",
+            both(lambda log: vitals(log, ago=900, poison=2), vitals),
+            set(),
+            id="a line says that it was emptied",
+        ),
         pytest.param("poison", lambda log: depth(log, 5, 5, queue="nylas-messages"), set(), id="work that waits"),
         pytest.param(
             "dataverse-throttled",
@@ -326,7 +336,38 @@ def depth(log: Log, *values: float, queue: str = "nylas-messages-poison") -> Non
             "needs-administrator", lambda log: deferred(log, "dataverse_unavailable"), set(), id="an outage mends itself"
         ),
         pytest.param(
-            "unexplained", lambda log: log.insights.metric("mailsync.unexplained", 1), {()}, id="one message is unexplained"
+            "unexplained",
+            lambda log: log.insights.metric("mailsync.unexplained", 1, grant="g1"),
+            {()},
+            id="one message is unexplained",
+        ),
+        pytest.param("unexplained", lambda log: vitals(log, unexplained=1), {()}, id="a line says so, without metrics"),
+        pytest.param(
+            "unexplained",
+            both(lambda log: proved(log, 2, ago=900), lambda log: vitals(log, unexplained=2)),
+            {()},
+            id="the night found two and nobody brought them",
+        ),
+        pytest.param(
+            "unexplained",
+            both(lambda log: vitals(log, ago=900, unexplained=2), lambda log: proved(log, 0)),
+            set(),
+            id="another proof found none missing",
+        ),
+        pytest.param(
+            "unexplained",
+            both(
+                lambda log: log.insights.metric("mailsync.unexplained", 3, ago=900, grant="g1"),
+                lambda log: log.insights.metric("mailsync.unexplained", 0, grant="g1"),
+            ),
+            set(),
+            id="another proof of that mailbox found none missing",
+        ),
+        pytest.param(
+            "unexplained",
+            lambda log: log.say("state_measured", reason="storage_unavailable"),
+            set(),
+            id="nothing could be told",
         ),
         pytest.param(
             "unexplained", lambda log: log.insights.metric("mailsync.unexplained", 0), set(), id="none is unexplained"
@@ -376,11 +417,17 @@ def day(log: Log) -> None:
     deferred(log, "dataverse_throttled")
     log.say("sweep_started", mailboxes=1, since=1)
     log.say("email_written", grant="g1", message="m1", activity="a1", reason="contact", source="sweep", took_ms=345)
+    log.say("email_written", grant="g1", message="m3", source="message.created", took_ms=345, end_to_end_ms=2100)
     log.say("message_skipped", grant="g1", message="m2", reason="junk", source="message.created", took_ms=20)
     log.say("item_put_aside", **DEFERRED, reason="mapping_failed", advice="read the reason")
     log.insights.request("ingest_webhook", 5.1)
     log.insights.metric("mailsync.outcomes", 4, kind="written", reason="contact")
     log.insights.metric("mailsync.end_to_end", 2.5)
+    log.insights.metric("mailsync.from_date", 4.5)
+    log.insights.metric("mailsync.journal.lag", 0, grant="g1")
+    log.insights.metric("mailsync.vendor.duration", 0.2, vendor="nylas", status="200")
+    log.insights.metric("mailsync.token.refreshes", 1, result="fetched")
+    log.insights.metric("mailsync.gate.closings", 1, gate="dataverse")
     log.insights.metric("mailsync.freshness", 40, grant="g1")
     log.insights.metric("mailsync.unexplained", 0)
     depth(log, 3, queue="nylas-messages")
@@ -401,6 +448,8 @@ def test_each_part_of_the_workbook_shows_something_of_a_day(log: Log, name: str)
         pytest.param("flow", {"what": "1 Notifications accepted", "items": 3}, id="is mail flowing"),
         pytest.param("vendors", {"vendor": "dataverse", "status": "429", "times": 1, "request": "req-1"}, id="vendors"),
         pytest.param("took", {"p50": 345.0, "p99": 345.0}, id="latency"),
+        pytest.param("told-to-written", {"p50": 2100.0, "p95": 2100.0}, id="end to end"),
+        pytest.param("vendor-latency", {"vendor": "nylas", "status": "200", "requests": 1}, id="a vendor's answers"),
         pytest.param("aside", {"reason": "mapping_failed", "grant": "g1", "advice": "read the reason"}, id="put aside"),
         pytest.param("mailboxes", {"grant": "g1", "missed": 2, "minutes_ago": 1}, id="freshness"),
     ],

@@ -66,6 +66,7 @@ class Town:
         wiring = Wiring()
         wiring.clock = self.clock
         wiring.hurry = HURRY
+        wiring.counts_after = 3600.0  # nothing is called but by the work that is watched
         return wiring
 
     def dies(self, before: int, work: Callable[[Wiring], object]) -> bool:

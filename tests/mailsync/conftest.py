@@ -8,6 +8,7 @@ import pytest
 from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue import QueueClient
 
+from mailsync.measures import Measures
 from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.aside import Aside
@@ -15,7 +16,7 @@ from mailsync.storage.envelope import MESSAGES, SWEEPS
 from mailsync.storage.journal import Journal
 from mailsync.storage.mailboxes import Mailboxes
 from sandbox.azurite import Azurite
-from tests.mailsync.parts import Clock, DataverseServed, NylasServed, Sent, decoding
+from tests.mailsync.parts import Clock, DataverseServed, NylasServed, Sent, decoding, measures_of
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,11 @@ def _exists(client: QueueClient) -> bool:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def measures(account: StorageAccount, clock: Clock) -> Measures:
+    return measures_of(account, clock)
 
 
 @pytest.fixture

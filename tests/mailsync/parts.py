@@ -21,8 +21,12 @@ from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 from mailsync.dataverse.web_api import TokenSource, WebApi
 from mailsync.errors import Scope
 from mailsync.gates import Gate, MailboxGates
+from mailsync.measures import Measures
 from mailsync.nylas.reader import Reader
+from mailsync.storage.account import StorageAccount
+from mailsync.storage.counts import Counts
 from mailsync.storage.envelope import Item, decode
+from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.transport import Transport
 from mapping.policy import Policy, parse_policy
@@ -39,6 +43,8 @@ OWN_DOMAIN = "contoso.example"
 ERASURE_KEY = "0123456789abcdef" * 4
 PSEUDONYMS = Pseudonyms(bytes.fromhex(ERASURE_KEY))
 """One key for all tests that share an account: the table remembers which."""
+NEVER = 3600.0
+"""Seconds that no test lives to see."""
 
 
 class Clock:
@@ -105,6 +111,12 @@ def mail(sender: str, *to: str, **fields: Any) -> Mail:
 def gate(name: str, **limits: int) -> Gate:
     """A gate nobody has closed yet."""
     return Gate(name, clock=time.monotonic, scope=Scope.ORGANISATION, **limits)
+
+
+def measures_of(account: StorageAccount, clock: Callable[[], float]) -> Measures:
+    """What counts outcomes, in a table of its own; it writes nothing by itself."""
+    counts = Counts(account, clock=clock, after=NEVER, table=f"counts{uuid.uuid4().hex}")
+    return Measures(counts=counts, mailboxes=Mailboxes(account), clock=clock, after=NEVER)
 
 
 class NylasServed:

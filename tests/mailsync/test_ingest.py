@@ -24,6 +24,7 @@ from mailsync.nylas.notification import LARGEST_BODY
 from mailsync.storage.envelope import MESSAGES, SWEEPS, DeletedItem, GrantItem, Item, MessageItem, SweepItem
 from mailsync.wiring import Wiring
 from sandbox.azurite import Azurite
+from sandbox.host.arguments import Context
 from tests.mailsync.notifications import (
     DATE,
     FOLDERS,
@@ -284,9 +285,11 @@ def test_nothing_of_the_mail_is_logged(caplog: pytest.LogCaptureFixture) -> None
 def webhook(body: bytes = CREATED, headers: dict[str, str] | None = None) -> func.HttpResponse:
     """The function's answer to a POST."""
     given = signed(body) if headers is None else headers
-    return function_app.ingest_webhook(
-        func.HttpRequest(method="POST", url="/api/webhooks/nylas", headers=given, params={}, body=body)
-    )
+    return at_the_door(func.HttpRequest(method="POST", url="/api/webhooks/nylas", headers=given, params={}, body=body))
+
+
+def at_the_door(request: func.HttpRequest) -> func.HttpResponse:
+    return function_app.ingest_webhook(request, Context("ingest_webhook", ROOT, {}))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, env: dict[str, str]) -> None:
@@ -371,7 +374,7 @@ def test_settings_mended_meanwhile_are_used(
 
 def test_the_challenge_is_answered_raw_with_its_length_and_needs_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, {})
-    answer = function_app.ingest_webhook(
+    answer = at_the_door(
         func.HttpRequest(
             method="GET", url="/api/webhooks/nylas", headers={}, params={"code": "k", "challenge": "ä-1"}, body=b""
         )
@@ -384,7 +387,7 @@ def test_the_challenge_is_answered_raw_with_its_length_and_needs_no_setting(monk
 def test_a_get_without_challenge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, {})
     request = func.HttpRequest(method="GET", url="/api/webhooks/nylas", headers={}, params={}, body=b"")
-    assert function_app.ingest_webhook(request).status_code == 400
+    assert at_the_door(request).status_code == 400
 
 
 # storage
@@ -445,7 +448,7 @@ def python(code: str, **env: str) -> str:
     return done.stdout.strip()
 
 
-def test_importing_the_app_needs_no_setting_and_lists_six_functions() -> None:
+def test_importing_the_app_needs_no_setting_and_lists_its_functions() -> None:
     listed = python(
         "import function_app\n"
         "functions = function_app.app.get_functions()\n"
@@ -461,6 +464,7 @@ def test_importing_the_app_needs_no_setting_and_lists_six_functions() -> None:
         "shorten_journal",
         "sweep_mailbox",
         "sweep_missed",
+        "verify_nightly",
         "write_email",
     ]
     assert listed.splitlines() == [str(names), "0 */5 * * * *"]
@@ -470,7 +474,9 @@ def test_a_cold_webhook_loads_nothing_of_dataverse_nor_of_mapping() -> None:
     """Nylas waits ten seconds, and that begins while the worker starts."""
     loaded = python(
         "import sys, azure.functions as func, function_app\n"
-        "answer = function_app.ingest_webhook(func.HttpRequest(method='POST', url='/', headers={}, body=b'{}'))\n"
+        "from sandbox.host.arguments import Context\n"
+        "request = func.HttpRequest(method='POST', url='/', headers={}, body=b'{}')\n"
+        "answer = function_app.ingest_webhook(request, Context('ingest_webhook', '.', {}))\n"
         "assert answer.status_code == 401, answer.status_code\n"
         "print(sorted(name for name in sys.modules if name.partition('.')[0] in ('mapping', 'nylas', 'nh3')"
         " or name.startswith(('azure.identity', 'mailsync.dataverse', 'mailsync.sweep', 'mailsync.write'))))",

@@ -10,6 +10,7 @@ import pytest
 
 from mailsync.connected import ALIASES_LIFE, Connected
 from mailsync.errors import GrantError, MailSyncError, TransientError
+from mailsync.measures import Measures
 from mailsync.nylas.grants import Grants
 from mailsync.nylas.reader import CursorError
 from mailsync.outcome import Kind
@@ -56,12 +57,14 @@ class Watch:
         nylas: NylasServed,
         journal: Journal,
         mailboxes: Mailboxes,
+        measures: Measures,
         clock: Clock,
         sent: Sent,
         account: StorageAccount,
     ) -> None:
         self.account = account
         self.nylas, self.journal, self.mailboxes, self.clock, self.sent = nylas, journal, mailboxes, clock, sent
+        self.measures = measures
         self.since = NOW - 3600
         self.page_size = 40
         self.address = new_address()
@@ -85,6 +88,7 @@ class Watch:
             sync_since=lambda: self.since,
             overlap=OVERLAP,
             page_size=self.page_size,
+            measures=self.measures,
             clock=self.clock,
         )
 
@@ -153,9 +157,15 @@ class Watch:
 
 @pytest.fixture
 def watch(
-    nylas: NylasServed, journal: Journal, mailboxes: Mailboxes, clock: Clock, sent: Sent, account: StorageAccount
+    nylas: NylasServed,
+    journal: Journal,
+    mailboxes: Mailboxes,
+    measures: Measures,
+    clock: Clock,
+    sent: Sent,
+    account: StorageAccount,
 ) -> Watch:
-    watch = Watch(nylas, journal, mailboxes, clock, sent, account)
+    watch = Watch(nylas, journal, mailboxes, measures, clock, sent, account)
     watch.connect()
     return watch
 
@@ -453,6 +463,45 @@ def test_a_span_that_a_person_asked_for_leaves_the_mailboxs_own_sweep_where_it_w
     assert watch.found == [message]
     watch.sweep()
     assert noted in watch.found
+
+
+# how far a mailbox is
+
+
+def test_a_mailbox_whose_messages_all_came_to_an_end_is_as_new_as_its_newest(watch: Watch) -> None:
+    watch.note(watch.lay(60), Kind.WRITTEN)
+    watch.note(watch.lay(30), Kind.SKIPPED)
+    watch.sweep()
+    mailbox = watch.mailbox
+    assert (mailbox.newest_listed, mailbox.newest_done, mailbox.lag) == (NOW - 30, NOW - 30, 0)
+    assert mailbox.settled_until == NOW
+
+
+@pytest.mark.parametrize("kind", [None, Kind.QUEUED, Kind.DEFERRED], ids=["missed", "queued", "deferred"])
+def test_one_on_its_way_keeps_what_is_done_behind_what_is_listed(watch: Watch, kind: Kind | None) -> None:
+    watch.note(watch.lay(60), Kind.WRITTEN)
+    waits = watch.lay(30)
+    if kind is not None:
+        watch.note(waits, kind, ago=25)
+    watch.sweep()
+    mailbox = watch.mailbox
+    assert (mailbox.newest_listed, mailbox.newest_done) == (NOW - 30, NOW - 60)
+    assert mailbox.lag == (25 if kind is not None else 0), "one that was missed waits from now"
+
+
+def test_a_message_that_has_waited_for_days_is_not_overlooked_though_the_window_is_of_minutes(watch: Watch) -> None:
+    watch.stand_at(NOW - 300)
+    watch.note(watch.lay(3 * DAY), Kind.DEFERRED, ago=2 * DAY, until=NOW + 60)
+    watch.sweep()
+    mailbox = watch.mailbox
+    assert (mailbox.newest_listed, mailbox.lag) == (None, 2 * DAY)
+    assert mailbox.settled_until == NOW - 2 * DAY
+
+
+def test_a_span_that_somebody_asked_for_says_nothing_of_how_far_a_mailbox_is(watch: Watch) -> None:
+    watch.lay(60)
+    watch.sweep(after=NOW - 3000, before=NOW)
+    assert (watch.mailbox.newest_listed, watch.mailbox.lag, watch.mailbox.settled_until) == (None, None, None)
 
 
 # a cursor that fails

@@ -24,6 +24,7 @@ from mailsync.errors import (
     TransientError,
     UnreadableError,
 )
+from mailsync.measures import Measures
 from mailsync.nylas.reader import CursorError
 from mailsync.outcome import Kind
 from mailsync.settings import Settings, SettingsError
@@ -41,8 +42,12 @@ EVIDENCE = Evidence("dataverse", 400, "0x80044331", "a-b-c")
 
 
 @pytest.fixture
-def handling(journal: Journal, aside: Aside, mailboxes: Mailboxes, clock: Clock, sent: Sent) -> Handling:
-    return Handling(send=sent, aside=aside, journal=journal, mailboxes=mailboxes, clock=clock, random=Random(1))
+def handling(
+    journal: Journal, aside: Aside, mailboxes: Mailboxes, measures: Measures, clock: Clock, sent: Sent
+) -> Handling:
+    return Handling(
+        send=sent, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
+    )
 
 
 def message(**changes: Any) -> MessageItem:
@@ -156,26 +161,34 @@ def test_a_timers_sweep_is_dropped_for_the_next_timer_sends_another(handling: Ha
 
 
 def test_a_deferral_is_no_loss_when_the_journal_cannot_take_it(
-    aside: Aside, mailboxes: Mailboxes, clock: Clock, sent: Sent, account: StorageAccount
+    aside: Aside, mailboxes: Mailboxes, measures: Measures, clock: Clock, sent: Sent, account: StorageAccount
 ) -> None:
     class Broken(Journal):
         def put(self, entry: Entry, previous: Entry | None) -> Entry:
             raise TransientError("storage", reason="storage_unavailable")
 
     handling = Handling(
-        send=sent, aside=aside, journal=Broken(account), mailboxes=mailboxes, clock=clock, random=Random(1)
+        send=sent,
+        aside=aside,
+        journal=Broken(account),
+        mailboxes=mailboxes,
+        measures=measures,
+        clock=clock,
+        random=Random(1),
     )
     meet(handling, message(), TransientError("down", reason="x"))
     assert [item.attempt for item in sent.items] == [1]
 
 
 def test_only_an_item_that_cannot_be_sent_back_is_the_hosts_to_show_again(
-    journal: Journal, aside: Aside, mailboxes: Mailboxes, clock: Clock
+    journal: Journal, aside: Aside, mailboxes: Mailboxes, measures: Measures, clock: Clock
 ) -> None:
     def send(_: Item, *, delay: float = 0) -> None:
         raise TransientError("storage", reason="storage_unavailable")
 
-    handling = Handling(send=send, aside=aside, journal=journal, mailboxes=mailboxes, clock=clock, random=Random(1))
+    handling = Handling(
+        send=send, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
+    )
     with pytest.raises(TransientError):
         meet(handling, message(), TransientError("down", reason="x"))
 
@@ -185,11 +198,14 @@ def test_on_the_real_queue_it_never_expires_and_is_hidden(
     journal: Journal,
     aside: Aside,
     mailboxes: Mailboxes,
+    measures: Measures,
     clock: Clock,
     on_queue: dict[str, QueueClient],
 ) -> None:
     send = Queues(account).send
-    handling = Handling(send=send, aside=aside, journal=journal, mailboxes=mailboxes, clock=clock, random=Random(1))
+    handling = Handling(
+        send=send, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
+    )
     hidden, shown = message(), message()
     meet(handling, hidden, ThrottledError("slow", reason="x", retry_after=3600))
     assert on_queue[MESSAGES].get_queue_properties().approximate_message_count == 1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,11 @@ from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.tables import Table
 from mailsync.wiring import Wiring
 from sandbox.azurite import Azurite
+from sandbox.host.arguments import Context
 from tests.mailsync.parts import API_KEY, NOW, NylasServed, drained, in_threads, mail, new_address, new_id
+
+ROOT = Path(__file__).parents[2]
+CONTEXT = Context("any", ROOT, {})
 
 
 @pytest.fixture
@@ -92,7 +99,7 @@ def test_a_message_waits_on_its_queue_while_settings_are_mended(
 ) -> None:
     use(monkeypatch, hurried(env))
     item = MessageItem(grant=new_id(), message="m", source="message.created", first_seen=NOW)
-    function_app.write_email(text(item))
+    function_app.write_email(text(item), CONTEXT)
     (again,) = soon(on_queue[MESSAGES])
     assert isinstance(again, MessageItem)
     assert (again.message, again.attempt) == ("m", 1)
@@ -105,7 +112,7 @@ def test_a_sweep_needs_no_dataverse_but_all_settings(
     env: dict[str, str], on_queue: dict[str, QueueClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, hurried(env))
-    function_app.sweep_mailbox(text(SweepItem(grant=new_id(), source="grant.created", first_seen=NOW)))
+    function_app.sweep_mailbox(text(SweepItem(grant=new_id(), source="grant.created", first_seen=NOW)), CONTEXT)
     assert [item.attempt for item in soon(on_queue[SWEEPS])] == [1]
 
 
@@ -118,6 +125,28 @@ def test_the_timer_says_what_is_missing(env: dict[str, str]) -> None:
 # each function does its part
 
 
+LAST_WORDS = """
+import os, time
+from mailsync.outcome import Kind
+from mailsync.storage.envelope import MessageItem
+from mailsync.wiring import Wiring
+
+item = MessageItem(grant=os.environ["GRANT"], message="m", source="message.created", first_seen=int(time.time()))
+Wiring().measures.outcome(item, Kind.WRITTEN, "contact")
+"""
+
+
+def test_what_a_process_has_counted_is_written_when_it_ends(env: dict[str, str], mailboxes: Mailboxes) -> None:
+    grant, began = new_id(), int(time.time())
+    subprocess.run([sys.executable, "-c", LAST_WORDS], env={**os.environ, **env, "GRANT": grant}, check=True, cwd=ROOT)
+    counted = Wiring(env).counts.days(began, int(time.time()) + 1)
+    assert [(one.kind, one.reason, one.count) for one in counted if one.grant == grant] == [("written", "contact", 1)]
+    mailbox = mailboxes.get(grant)
+    assert mailbox is not None
+    assert mailbox.last_written is not None
+    assert mailbox.last_written >= began
+
+
 def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(
     env: dict[str, str], nylas: NylasServed, on_queue: dict[str, QueueClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,10 +154,10 @@ def test_the_sweep_of_a_mailbox_puts_its_mail_on_the_queue(
     address = new_address()
     grant = nylas.stand_in.connect(address, "google", created_at=NOW - 60)
     message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", address, date=NOW - 5), notify=False)
-    function_app.sweep_missed(None)  # type: ignore[arg-type]
+    function_app.sweep_missed(None, CONTEXT)  # type: ignore[arg-type]
     swept = [item for item in soon(on_queue[SWEEPS]) if item.grant == grant]
     assert swept == [SweepItem(grant=grant, source="timer", first_seen=NOW)]
-    function_app.sweep_mailbox(text(swept[0]))
+    function_app.sweep_mailbox(text(swept[0]), CONTEXT)
     assert [item.message for item in soon(on_queue[MESSAGES]) if isinstance(item, MessageItem)] == [message]
 
 
@@ -137,7 +166,7 @@ def test_the_end_of_a_grant_is_recorded(
 ) -> None:
     use(monkeypatch, process({**env, "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}))
     grant = new_id()
-    function_app.sweep_mailbox(text(GrantItem(grant=grant, event="grant.deleted", source="s", first_seen=NOW)))
+    function_app.sweep_mailbox(text(GrantItem(grant=grant, event="grant.deleted", source="s", first_seen=NOW)), CONTEXT)
     found = mailboxes.get(grant)
     assert found is not None
     assert found.status == "deleted"
@@ -149,7 +178,7 @@ def test_what_is_no_item_goes_aside_with_storage_alone(
 ) -> None:
     use(monkeypatch, Wiring({"AzureWebJobsStorage": azurite.connection_string}))
     mark = new_id()
-    getattr(function_app, function)(text(f"no item {mark}"))
+    getattr(function_app, function)(text(f"no item {mark}"), CONTEXT)
     rows = Table(account, "aside").query("PartitionKey eq @p", {"p": UNREADABLE})
     assert [row["reason"] for row in rows if mark in row["envelope"]] == ["not_an_envelope"]
 
@@ -163,7 +192,7 @@ def test_poison_gets_one_more_life_on_its_own_queue(
     use(monkeypatch, hurried(env))
     message = MessageItem(grant=new_id(), message="m", source="s", first_seen=NOW)
     item = message if queue == MESSAGES else SweepItem(grant=message.grant, source="s", first_seen=NOW)
-    getattr(function_app, function)(text(item))
+    getattr(function_app, function)(text(item), CONTEXT)
     assert [one.revived for one in soon(on_queue[queue])] == [True]
 
 

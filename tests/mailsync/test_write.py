@@ -38,6 +38,7 @@ from tests.mailsync.parts import (
     NylasServed,
     gate,
     mail,
+    measures_of,
     new_address,
     new_message_id,
     policy,
@@ -61,6 +62,7 @@ class Desk:
         self.journal = Journal(account, self.tombstones)
         self.sightings, self.awaited = Sightings(account, self.tombstones), Awaited(account)
         self.mailboxes = Mailboxes(account)
+        self.measures = measures_of(account, clock)
         self.policy: Policy = policy()
         self.adopt_existing = True
         self.nylas_id_column: str | None = None
@@ -92,6 +94,7 @@ class Desk:
                 policy=self.policy,
                 large_files=gate("files", concurrency=2),
                 nylas_id_column=self.nylas_id_column,
+                measures=self.measures,
                 clock=self.clock,
             )
         return self._writer

@@ -318,6 +318,18 @@ def test_a_case_by_its_number_comes_with_its_customer(dataverse: DataverseServed
     assert Record(kind, customer) in found.people
 
 
+def test_a_case_by_its_number_comes_with_the_contact_whom_it_names(dataverse: DataverseServed) -> None:
+    account, contact = dataverse.stand_in.add("account"), dataverse.stand_in.add("contact")
+    dataverse.stand_in.add(
+        "incident",
+        ticketnumber="CAS-01000-X1Y2Z3",
+        customerid=("account", account),
+        primarycontactid=("contact", contact),
+    )
+    (found,) = Room(dataverse).resolve(case_numbers=["CAS-01000-X1Y2Z3"]).by_number
+    assert {Record("account", account), Record("contact", contact)} <= found.people
+
+
 def test_a_case_without_customer_is_nobodys(dataverse: DataverseServed) -> None:
     case = dataverse.stand_in.add("incident", ticketnumber="CAS-01000-X1Y2Z3")
     found = Room(dataverse).resolve(case_numbers=["CAS-01000-X1Y2Z3"]).by_number

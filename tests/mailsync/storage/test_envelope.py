@@ -45,6 +45,7 @@ shapes = {
     "not_before": st.none() | moments,
     "revived": st.booleans(),
     "traceparent": st.none() | texts,
+    "first_seen_ms": st.integers(0, 999),
 }
 KINDS = (MessageItem, DeletedItem, SweepItem, GrantItem)
 items = st.one_of(

@@ -20,6 +20,7 @@ from tests.mailsync.parts import NOW, PSEUDONYMS, Clock, in_threads, new_id
 
 FINAL = [kind for kind in Kind if kind.is_final]
 PASSING = [kind for kind in Kind if not kind.is_final]
+WAITING = {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}
 
 
 @pytest.fixture(scope="module")
@@ -554,3 +555,43 @@ def test_a_walk_meets_each_record_once_and_in_portions(account: StorageAccount, 
             break
         place = further
     assert sorted(met) == [(grant, str(number)) for grant in grants for number in range(5)]
+
+
+# what waits
+
+
+def test_nothing_waits_in_a_mailbox_whose_messages_all_came_to_an_end(journal: Journal) -> None:
+    grant = new_id()
+    for number, kind in enumerate(one for one in Kind if one not in WAITING):
+        journal.put(entry(grant, f"m{number}", kind, date=NOW - number), None)
+    assert journal.waiting_since(grant, 0) is None
+    assert journal.waiting_since(new_id(), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("date", "first_seen", "since"),
+    [
+        pytest.param(NOW - 50, NOW - 45, NOW - 45, id="since it was first seen"),
+        pytest.param(NOW - 50, NOW - 60, NOW - 50, id="since its date where that is later"),
+        pytest.param(NOW - 5000, NOW - 10, NOW - 10, id="one that turned up late waits since then"),
+    ],
+)
+def test_a_message_waits(journal: Journal, date: int, first_seen: int, since: int) -> None:
+    grant = new_id()
+    journal.put(entry(grant, date=date, first_seen=first_seen), None)
+    assert journal.waiting_since(grant, NOW - 9000) == since
+
+
+def test_the_one_that_waits_longest_counts_of_those_dated_late_enough(journal: Journal) -> None:
+    grant = new_id()
+    for number, kind in enumerate((Kind.QUEUED, Kind.DEFERRED, Kind.QUEUED)):
+        date = NOW - 100 * number
+        journal.put(entry(grant, f"m{number}", kind, date=date, first_seen=date), None)
+    begun = journal.put(entry(grant, "m9", date=NOW - 250, first_seen=NOW - 250), None)
+    journal.put(replace(begun, kind=Kind.WRITING), begun)
+    assert [journal.waiting_since(grant, NOW - ago) for ago in (300, 249, 150, 0)] == [
+        NOW - 250,
+        NOW - 200,
+        NOW - 100,
+        NOW,
+    ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from mailsync.storage.account import StorageAccount
-from mailsync.storage.mailboxes import Lease, Mailbox, Mailboxes
+from mailsync.storage.mailboxes import Lease, Mailbox, Mailboxes, Progress
 from mailsync.storage.tables import Table
 from tests.mailsync.parts import NOW, in_threads, new_address, new_id
 
@@ -55,6 +55,7 @@ def test_a_listing_changes_what_it_tells_and_nothing_else(mailboxes: Mailboxes, 
         aliases_read=NOW,
         watermark=NOW,
         swept=NOW,
+        lag=0,
     )
 
 
@@ -141,7 +142,7 @@ def test_a_lost_lease_moves_nothing(mailboxes: Mailboxes, mailbox: Mailbox, end:
     assert not done
     assert mailboxes.lease(mailbox.grant, now=NOW + SECONDS, seconds=SECONDS) is None
     assert mailboxes.advance(held, watermark=NOW + 5, now=NOW + SECONDS)
-    assert mailboxes.get(mailbox.grant) == replace(mailbox, watermark=NOW + 5, swept=NOW + SECONDS)
+    assert mailboxes.get(mailbox.grant) == replace(mailbox, watermark=NOW + 5, swept=NOW + SECONDS, lag=0)
 
 
 def test_a_lease_that_ran_out_and_that_nobody_took_is_still_good(mailboxes: Mailboxes, mailbox: Mailbox) -> None:
@@ -171,6 +172,48 @@ def test_a_lease_holds_though_others_note_things_of_the_mailbox(mailboxes: Mailb
     mailboxes.note_aliases(mailbox.grant, [], NOW)
     assert mailboxes.lease(mailbox.grant, now=NOW + 1, seconds=SECONDS) is None
     assert mailboxes.advance(held, watermark=NOW, now=NOW)
+
+
+# how far they are
+
+
+def advanced(
+    mailboxes: Mailboxes, mailbox: Mailbox, progress: Progress, *, watermark: int = NOW, now: int = NOW
+) -> Mailbox:
+    assert mailboxes.advance(lease(mailboxes, mailbox), watermark=watermark, now=now, progress=progress)
+    found = mailboxes.get(mailbox.grant)
+    assert found is not None
+    return found
+
+
+def test_what_a_sweep_learned_is_kept_and_the_newest_moves_only_forwards(
+    mailboxes: Mailboxes, mailbox: Mailbox
+) -> None:
+    first = advanced(mailboxes, mailbox, Progress(newest_listed=NOW - 9, newest_done=NOW - 20, lag=11))
+    assert (first.newest_listed, first.newest_done, first.lag) == (NOW - 9, NOW - 20, 11)
+    quiet = advanced(mailboxes, mailbox, Progress())
+    assert (quiet.newest_listed, quiet.newest_done, quiet.lag) == (NOW - 9, NOW - 20, 0)
+    older = advanced(mailboxes, mailbox, Progress(newest_listed=NOW - 500, newest_done=NOW - 10))
+    assert (older.newest_listed, older.newest_done) == (NOW - 9, NOW - 10)
+
+
+def test_mail_is_accounted_for_up_to_what_waits_longest_and_never_beyond_the_watermark(
+    mailboxes: Mailboxes, mailbox: Mailbox
+) -> None:
+    assert mailbox.settled_until is None
+    assert advanced(mailboxes, mailbox, Progress(), now=NOW + 3).settled_until == NOW
+    assert advanced(mailboxes, mailbox, Progress(lag=70), now=NOW + 3).settled_until == NOW - 67
+
+
+def test_when_emails_were_last_written_is_noted_for_many_mailboxes_and_changes_nothing_else(
+    mailboxes: Mailboxes, mailbox: Mailbox
+) -> None:
+    held = lease(mailboxes, mailbox)
+    mailboxes.note_written({**{new_id(): NOW - 1 for _ in range(120)}, mailbox.grant: NOW})
+    found = mailboxes.get(mailbox.grant)
+    assert found == replace(mailbox, last_written=NOW)
+    assert mailboxes.advance(held, watermark=NOW, now=NOW)
+    mailboxes.note_written({})
 
 
 # the first start

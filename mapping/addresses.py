@@ -51,7 +51,7 @@ def organisation_domains(mailboxes: Iterable[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _normalised(address: str) -> str | None:
-    text = _bare(single_line(address))
+    text = single_line(_bare(single_line(address)))
     local, at, domain = text.rpartition("@")
     domain = _ascii_domain(domain.strip().rstrip(".").lower())
     local = local.strip().lower()

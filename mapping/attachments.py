@@ -22,9 +22,8 @@ from mapping.pictures import reference
 from mapping.text import fit, single_line, units_of
 
 LONGEST_NAME = 255
-LONGEST_TYPE = 256
 LONGEST_CONTENT_ID = 250
-"""UTF-16 units of the columns filename, mimetype and attachmentcontentid."""
+"""UTF-16 units of the columns filename and attachmentcontentid."""
 MOST_TOLD = 40
 """Withheld files that are named in the body; of more their number is told."""
 LONGEST_TOLD = 120
@@ -172,10 +171,10 @@ def _file(attachment: Attachment) -> File:
     name = clean_name(attachment.filename or _named_in(parameters))
     if not name or name.startswith("."):
         name = clean_name(f"{_NAMES.get(kind, 'attachment')}{name or _TYPES.guess_extension(kind) or ''}")
-    if "/" not in kind or kind == DEFAULT_TYPE:
+    if _WHOLE_TYPE.fullmatch(kind) is None or kind == DEFAULT_TYPE:
         kind = _TYPES.guess_type(name)[0] or DEFAULT_TYPE
     size = attachment.size if attachment.size is not None and attachment.size >= 0 else None
-    return File(source=attachment.id or "", name=name, type=fit(kind, LONGEST_TYPE), size=size)
+    return File(source=attachment.id or "", name=name, type=kind, size=size)
 
 
 def _called(file: File, attachment: Attachment, calls: set[str]) -> File:
@@ -271,6 +270,8 @@ def _known_types() -> mimetypes.MimeTypes:
 _TYPES = _known_types()
 _PICTURES = UUID("9d2d5a3e-6c0b-4b6e-8f0e-3a1d7c55be10")
 _CONTENT_ID = re.compile(rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.@$:-]{{1,{LONGEST_CONTENT_ID}}}")
+_WHOLE_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+"""RFC 6838, section 4.2: shorter than its column."""
 # marks that turn the direction of writing can make "exe.fdp" read as "pdf.exe"
 _UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _RESERVED = re.compile(r'[<>:"|?*]')

@@ -72,18 +72,8 @@ _STYLES = (
 _SPELLED = {spelled for name in _STYLES for spelled in (name, name.upper(), name.title())}
 """nh3 0.3.8 compares them by case, and older mail programs write them in capitals."""
 _SCHEMES = _words("callto cid http https mailto sms tel webcal")
-_STYLE_TRICKS = (
-    "url(",
-    "image(",
-    "image-set(",
-    "cross-fade(",
-    "src(",
-    "expression(",
-    "javascript:",
-    "vbscript:",
-    "\\",
-    "/*",
-)
+_FETCHING = ("url(", "src(", "image(", "image-set(", "cross-fade(")
+_STYLE_TRICKS = (*_FETCHING, "expression(", "javascript:", "vbscript:", "\\", "/*")
 _CUT_IN_TWO = re.compile(r"(?:&[#\w]{0,40}|<[^<>]*+)\Z")
 _STYLE_URL = re.compile(r"""url\(\s*+(?:"[^"]*+"|'[^']*+'|[^"'()\s]*+)\s*+\)""", re.IGNORECASE)
 # Browsers pass over blanks and control characters in a scheme (WHATWG URL, basic URL parser).

@@ -91,11 +91,6 @@ def asks_headers(copy: Copy, policy: Policy) -> bool:
     return any(screen.asks_headers for screen in policy.screens(copy.mailbox))
 
 
-def asks_for_parent(policy: Policy, mailbox: str) -> bool:
-    """Whether a rule for this mailbox must know if the mail answers one in Dataverse."""
-    return any(screen.track == "replies" for screen in policy.screens(mailbox))
-
-
 def _first(rules: tuple[Rule, ...], case: Case, policy: Policy) -> Skip | None:
     is_wanted = case.copy.is_named(policy.wanted_folders)
     for rule in rules:

@@ -327,7 +327,7 @@ FILES = (
     Edit("attachments", "a name of any length is written", "    if units_of(text) <= LONGEST_NAME:", "    if True:"),
     Edit("attachments", "a file without a name has none", 'if not name or name.startswith("."):', "if False:"),
     Edit("attachments", "a name in the type is not read", "attachment.filename or _named_in(parameters)", 'attachment.filename or ""'),
-    Edit("attachments", "a lost type is not told by the name", 'if "/" not in kind or kind == DEFAULT_TYPE:', "if False:"),
+    Edit("attachments", "a lost type is not told by the name", 'if _WHOLE_TYPE.fullmatch(kind) is None or kind == DEFAULT_TYPE:', "if False:"),
     Edit("attachments", "a type keeps its parameters", "kind = main.strip().lower()",
          'kind = single_line(attachment.content_type or "").lower()'),
     Edit("attachments", "an encrypted mail is not told to be", "return SEALED if \"signed-data\" in kind else ENCRYPTED", "return None"),

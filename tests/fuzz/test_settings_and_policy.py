@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailsync.settings import IngestSettings, Settings, SettingsError, StorageSettings
-from mapping.tracking import PolicyError, TrackingRules, parse_rules
+from mapping.addresses import normalise
+from mapping.policy import FILE_KEYS, MAILBOX_OWNER, TABLE_KEYS, Choice, Policy, PolicyError, parse_policy
 from tests.fuzz.material import come_of, texts, tries
 
 SECRET = "c2VjcmV0LW9mLXRoZXNlLXRlc3Rz"
@@ -70,21 +71,16 @@ def test_one_wrong_setting_is_the_only_one_named(name: str, text: str) -> None:
 
 
 KEYS = (
-    "track",
-    "internal_only",
-    "own_domains",
-    "deny",
-    "deny.addresses",
-    "deny.domains",
-    "thread",
-    "thraed",
-    "[deny]",
-    "[[deny]]",
-    "",
-)
+    *(key.name for key in (*FILE_KEYS, MAILBOX_OWNER, *TABLE_KEYS)),
+    *("deny", "folders", "people", "owner", "files", "regarding", "mailboxes", "thraed", ""),
+    *("[deny]", "[[deny]]", "[mailboxes.'ann@b.example']", "[mailboxes.ann]", "[mailboxes]", "[[regarding.tables]]", "[regarding]"),
+    *("mailboxes.'ann@b.example'.bulk", "mailboxes.'Ann@B.example'.deny.senders", "regarding.tables.0.name"),
+)  # fmt: skip
 VALUES = (
-    '"all"', '"known"', '"first"', '"skip"', "true", "1", "1e400", "nan", "[]", "{}", '["contoso.example"]', '["ann@contoso.example"]',
-    '["@", ""]', "[1, [2]]", '["*.example"]', '{addresses = ["a@b.c"]}', "2026-01-01", '"""\n\n"""', "'", "[[", '"\\ud800"', "0x",
+    *(f'"{word}"' for key in FILE_KEYS if isinstance(key.takes, Choice) for word in key.takes.allowed),
+    "true", "1", "1e400", "nan", "[]", "{}", '["contoso.example"]', '["ann@contoso.example"]', '["contact", "lead"]', '["reply", "x"]',
+    '["@", ""]', "[1, [2]]", '["*.example"]', '["*@*", "a*b@m\u00fcn*.de"]', '{senders = ["a@b.c"]}', "2026-01-01", '"""\n\n"""',
+    "'", "[[", '"\\ud800"', "0x", '"team:0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"', '"team:x"', "[{}]", "[{name = 1}]", '"contoso_id"',
 )  # fmt: skip
 lines = st.one_of(
     st.tuples(st.sampled_from(KEYS), st.sampled_from(VALUES)).map(" = ".join),
@@ -92,7 +88,7 @@ lines = st.one_of(
     texts,
     st.just("# a comment"),
 )
-policies = st.one_of(st.lists(lines, max_size=8).map("\n".join), texts)
+policies = st.one_of(st.lists(lines, max_size=8, unique=True).map("\n".join), texts)
 
 
 @tries(300)
@@ -100,9 +96,12 @@ policies = st.one_of(st.lists(lines, max_size=8).map("\n".join), texts)
 @example("[" * 200)
 @example("\ufefftrack = 'all'")
 @example("track = 'all'\r\ntrack = 'all'\r\n")
+@example("deny.senders = ['" + "*" * 300 + "@x']")
+@example("[mailboxes.'ann@b.example']\ntrack = 'known'\n[mailboxes.'ANN@b.example']\nbulk = 'skip'")
 def test_a_text_is_a_policy_or_names_each_problem_with_its_line(text: str) -> None:
-    found = come_of(lambda: parse_rules(text, "tracking.toml"), PolicyError)
-    if isinstance(found, TrackingRules):
-        assert found.version == parse_rules(text + "\n# more", "tracking.toml").version
+    found = come_of(lambda: parse_policy(text, "tracking.toml"), PolicyError)
+    if isinstance(found, Policy):
+        assert found.version == parse_policy(text + "\n# more", "tracking.toml").version
+        assert all(normalise(address) == address for address in found.mailboxes)
     else:
         assert str(found).startswith("tracking.toml:")

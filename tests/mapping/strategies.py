@@ -121,7 +121,7 @@ _FRAGMENTS = [
     "\u00c3\u00a9",
 ]  # fmt: skip
 _SOURCES = [
-    *(f"cid:{cid}" for cid in _CIDS), "CID:LOGO.PNG", "ci\nd:a@b", "https://x.org/o", "HTTP://x.org/o", "//x.org/o", "ht&#10;tp://x.org/o",
+    *(f"cid:{cid}" for cid in _CIDS), "CID:LOGO.PNG", "Logo.png", "ci\nd:a@b", "https://x.org/o", "HTTP://x.org/o", "//x.org/o", "ht&#10;tp://x.org/o",
     "data:image/png;base64,AA", "data:text/html,x", "javascript:x()", "/main.aspx", "",
 ]  # fmt: skip
 _SIZES = ["", "0", "1", "01", "2px", "3", "600", "100%", "x", "0%"]
@@ -133,17 +133,22 @@ _STYLES = [
 _WORDS = ["", "a", " src=", "a src=", "<img src='cid:a@b'>", "<script>", "[x]", "' onerror=alert(1) '", "\x01"]
 
 
+_REMOTE = [source for source in _SOURCES if "x.org" in source]
+
+
 @st.composite
-def tags(draw: st.DrawFn) -> str:
+def tags(draw: st.DrawFn, names: str = "img img img p a td", sources: list[str] = _SOURCES) -> str:
     """A whole tag, mostly of a picture, with its attributes in any order and in either quotes."""
-    pools = {"src": _SOURCES, "alt": _WORDS, "title": _WORDS, "width": _SIZES, "height": _SIZES, "style": _STYLES}
-    names = draw(st.permutations(sorted(pools)))[: draw(st.integers(1, 6))]
+    pools = {"src": sources, "alt": _WORDS, "title": _WORDS, "width": _SIZES, "height": _SIZES, "style": _STYLES}
     told = []
-    for name in names:
+    for name in draw(st.permutations(sorted(pools)))[draw(st.integers(0, 4)) :]:
         value = draw(st.sampled_from(pools[name]))
         quote = draw(st.sampled_from("\"'"))
         told.append(f"{name}={quote}{value.replace(quote, '')}{quote}")
-    return f"<{draw(st.sampled_from(['img', 'img', 'img', 'p', 'a', 'td']))} {' '.join(told)}>"
+    return f"<{draw(st.sampled_from(names.split()))} {' '.join(told)}>"
+
+
+pictures_elsewhere = tags("img", _REMOTE)
 
 
 bodies = st.one_of(
@@ -196,6 +201,20 @@ attachments = st.builds(
     content_disposition=st.one_of(st.none(), st.sampled_from(["inline", "attachment"])),
 )
 files = st.one_of(st.none(), st.lists(st.one_of(st.none(), attachments), max_size=6).map(tuple))
+
+
+@st.composite
+def pictured(draw: st.DrawFn) -> tuple[str, list[Attachment]]:
+    """A body that calls pictures, and files of which some are those; names and ids repeat."""
+    cids = draw(st.lists(st.sampled_from(_CIDS), min_size=1, max_size=3))
+    body = "".join(draw(st.lists(tags("img", [f"cid:{cid}" for cid in cids]), min_size=1, max_size=4)))
+    some = st.sampled_from([*cids, *cids, "other", None])
+    kinds = st.sampled_from(_TYPES)
+    each = st.builds(
+        Attachment, id=st.just("f"), filename=st.one_of(some, file_names), content_id=some, content_type=kinds
+    )
+    return body, draw(st.lists(each, min_size=1, max_size=5))
+
 
 # header
 

@@ -16,6 +16,7 @@ from mapping.addresses import domain_of, normalise, organisation_domains, withou
         pytest.param("'ann@contoso.com'", "ann@contoso.com", id="quoted as Outlook does"),
         pytest.param("\u200bann@contoso.com\ufeff", "ann@contoso.com", id="invisible characters around"),
         pytest.param("ann@contoso.com.", "ann@contoso.com", id="dot of the root"),
+        pytest.param("ann @ contoso < com", "ann@contoso com", id="a bracket that leaves blanks behind"),
         pytest.param("ann@con\x00toso.com", "ann@contoso.com", id="NUL inside"),
         pytest.param("o'neil@contoso.com", "o'neil@contoso.com", id="apostrophe inside stays"),
         pytest.param('"a@b"@contoso.com', '"a@b"@contoso.com', id="the last @ divides"),

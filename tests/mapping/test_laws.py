@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mapping.addresses import normalise
-from mapping.attachments import LONGEST_CONTENT_ID, LONGEST_NAME, LONGEST_TYPE, Limits, Why, clean_name, files_of
+from mapping.attachments import LONGEST_CONTENT_ID, LONGEST_NAME, Limits, Why, clean_name, files_of
 from mapping.body import LONGEST_DESCRIPTION, body_of
 from mapping.direction import Copy, Direction, sender_of
 from mapping.email_activity import EmailActivity
@@ -40,7 +40,6 @@ from tests.mapping.strategies import (
     bodies,
     copies,
     file_names,
-    files,
     headers,
     knowns,
     limits,
@@ -49,6 +48,8 @@ from tests.mapping.strategies import (
     message_ids,
     messages,
     organisations,
+    pictured,
+    pictures_elsewhere,
     policies,
     subjects,
     text,
@@ -63,7 +64,7 @@ COLUMNS = {"subject": 800, "messageid": 320, "sender": 250, "torecipients": 500,
 FILE_COLUMNS = {
     "filename": LONGEST_NAME,
     "subject": LONGEST_NAME,
-    "mimetype": LONGEST_TYPE,
+    "mimetype": 256,
     "attachmentcontentid": LONGEST_CONTENT_ID,
 }
 
@@ -110,6 +111,10 @@ def assert_within_limits(email: EmailActivity) -> None:
     if email.sent is not None:
         assert datetime(1753, 1, 1, tzinfo=UTC) <= email.sent < datetime(9999, 12, 31, tzinfo=UTC)
         assert len(str(row["sortdate"])) == len("2023-11-14T22:13:20Z")
+    assert_files_within_limits(email)
+
+
+def assert_files_within_limits(email: EmailActivity) -> None:
     rows = [email.attachment(file) for file in email.files.carried]
     for one in rows:
         json.dumps(one, ensure_ascii=False).encode("utf-8")
@@ -308,16 +313,36 @@ def test_the_guard_of_a_mail_is_the_same_however_much_of_it_is_kept(message: Mes
 
 
 @law
-@given(bodies, files, limits)
+@given(pictured(), limits)
 def test_a_picture_that_goes_along_is_shown_and_any_other_is_named(
-    body: str | None, attached: tuple[Attachment | None, ...] | None, limits: Limits
+    mail: tuple[str, list[Attachment]], limits: Limits
 ) -> None:
+    body, attached = mail
     safe = body_of(body)
     found = files_of(attached, safe.pictures, limits)
     html = safe.described(found.pictures, ()).html
     carried = {f"cid:{file.content_id}" for file in found.carried if file.content_id is not None}
     assert {source for source in pictures(html) if source[:4].lower() == "cid:"} == carried
     assert html.count(f"[{MISSING_PICTURE}") >= len(safe.pictures) - len(found.pictures)
+    assert active_content(html) == []
+
+
+@law
+@given(messages, knowns, pictured())
+def test_every_file_keeps_to_its_columns(message: Message, known: Known, mail: tuple[str, list[Attachment]]) -> None:
+    known = replace(known, limits=Limits(), policy=Policy())
+    email = mapped(msgspec.structs.replace(message, body=mail[0], attachments=tuple(mail[1])), known)
+    assert len(email.files.carried) == len(mail[1])
+    assert_files_within_limits(email)
+    assert_shows_and_does_nothing(email)
+
+
+@law
+@given(st.lists(pictures_elsewhere, min_size=1, max_size=4))
+def test_no_picture_watches(tags: list[str]) -> None:
+    html = body_of("".join(tags)).described({}, ()).html
+    assert trackers(html) == []
+    assert active_content(html) == []
 
 
 @law

@@ -145,6 +145,24 @@ def test_a_picture_that_is_seen_stays(look: str) -> None:
     assert trackers(html) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("logo.png", "cid:logo.png", id="its name"),
+        pytest.param("Our Logo (2).JPEG", "cid:Our Logo (2).JPEG", id="any name of a picture"),
+        pytest.param("logo.svg", None, id="one that is a document"),
+        pytest.param("img/logo.png", None, id="a path leads into the CRM"),
+        pytest.param("/logo.png", None, id="from its root too"),
+        pytest.param("logo.png?x", None, id="a question"),
+        pytest.param("logo", None, id="no name of a picture"),
+    ],
+)
+def test_a_picture_called_by_its_bare_name_came_with_the_mail(source: str, expected: str | None) -> None:
+    """osTicket#779: some programs write the name of the file where its content id belongs."""
+    html = body_of(f'<p>a</p><img src="{source}">').html
+    assert html == (f'<p>a</p><img src="{expected}">' if expected else "<p>a</p><img>")
+
+
 def test_a_small_picture_of_the_mail_s_own_stays() -> None:
     html = '<img src="cid:logo@x" width="1" height="1">'
     assert shown(html, HERE) == html

@@ -12,7 +12,6 @@ from mapping.tracking import (
     FOLDER_RULES,
     Case,
     Step,
-    asks_for_parent,
     asks_headers,
     judge,
     judge_folder,
@@ -396,19 +395,6 @@ def test_a_reason_is_a_sentence_without_addresses() -> None:
 )
 def test_the_whole_header_is_asked_for_only_where_a_rule_needs_it(text: str, expected: bool) -> None:
     assert asks_headers(INBOX, policy(text)) is expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("", False, id="by default"),
-        pytest.param(ONLY_REPLIES, True, id="where only replies are tracked"),
-        pytest.param(ANN_S + ONLY_REPLIES, True, id="in this mailbox"),
-        pytest.param(f"[mailboxes.'{BEN}']\n{ONLY_REPLIES}", False, id="in another"),
-    ],
-)
-def test_the_parent_matters_only_where_only_replies_are_tracked(text: str, expected: bool) -> None:
-    assert asks_for_parent(policy(text), ANN) is expected
 
 
 def test_a_user_who_left_is_still_one_of_us() -> None:

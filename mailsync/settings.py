@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from mailsync.errors import ConfigurationError, Scope
 
 T = TypeVar("T")
+MISSING = "is missing"
 Env = Mapping[str, str]
 
 SWEEP_SCHEDULE = "0 */5 * * * *"
@@ -105,14 +106,19 @@ class ErasureKey:
     """The key of the hashes that remain of what was erased or shortened; mail flows without it all the same."""
 
     value: bytes | None
-    problem: str = "is missing"
+    problem: str = MISSING
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none at all."""
+        return self.value is None and self.problem == MISSING
 
     @classmethod
     def from_env(cls, env: Env) -> ErasureKey:
         """What the environment holds; a key that can't be used is no trouble until somebody needs it."""
         reading = _Reading(env)
         value = reading.optional("ERASURE_KEY", _erasure_key, None)
-        return cls(value, reading.problems.get("ERASURE_KEY", "is missing"))
+        return cls(value, reading.problems.get("ERASURE_KEY", MISSING))
 
     def required(self) -> bytes:
         """The key; raises ConfigurationError where there is none that can be used."""
@@ -191,7 +197,7 @@ class _Reading:
 
     def required(self, name: str, parse: Callable[[str], T]) -> T:
         if not self.env.get(name, "").strip():
-            self.problems[name] = "is missing"
+            self.problems[name] = MISSING
         return self.optional(name, parse, None)  # type: ignore[return-value]  # a problem is noted: never used
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:

@@ -291,6 +291,7 @@ class Wiring:
         from mailsync.dataverse.access import Access
         from mailsync.doctor import Doctor
         from mailsync.doctor.dataverse import DataverseSide
+        from mailsync.doctor.erasure import ErasureSide
         from mailsync.doctor.nylas import NylasSide
         from mailsync.named import as_mailbox
         from mailsync.nylas.webhooks import PATH
@@ -302,6 +303,11 @@ class Wiring:
             env=self._env,
             host=_read_json(HERE / "host.json"),
             probe=lambda: self._once("probe", lambda: Probe(self._account)),
+            erasure=ErasureSide(
+                key=lambda: ErasureKey.from_env(self._env),
+                is_hashing=lambda: self._tombstones.is_ours,
+                is_retention_set=bool(self._env.get("JOURNAL_RETENTION_DAYS", "").strip()),
+            ),
             nylas=NylasSide(
                 grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are a finding
                 webhooks=lambda: self.webhooks,

@@ -56,11 +56,13 @@ app = typer.Typer(
         "from Dataverse or erased stays gone. The rules of the policy hold as ever. Mail from before the mailbox was "
         "connected, or before SYNC_SINCE, is brought too; that of the last quarter of an hour is left to its "
         "webhooks.\n\n"
-        "`backfill --mailbox ann@contoso.com --since 2024-01-01 --automation bypass` begins one; with `--dry-run` it "
-        "only says what would happen."
+        "`python -m mailsync backfill --mailbox ann@contoso.com --since 2024-01-01 --automation bypass` begins one; "
+        "with `--dry-run` it only says what would happen."
     ),
 )
-Id = Annotated[str, typer.Argument(help="The id of the backfill, or its beginning, as `backfill list` shows it.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The id of the backfill, or its beginning, as `backfill list` shows it.")
+]
 
 
 @app.callback()
@@ -117,7 +119,10 @@ def start(
 
 @app.command("list")
 def list_(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List the backfills there were, the newest first."""
+    """List the backfills there were, the newest first.
+
+    `python -m mailsync backfill list --json`
+    """
     with ending(as_json=as_json):
         found = wiring_of(context).backfiller.all()
     if as_json:
@@ -146,7 +151,10 @@ def list_(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> None:
-    """Show how far a backfill is, counted from the journal."""
+    """Show how far a backfill is, counted from the journal.
+
+    `python -m mailsync backfill show 3f2a`
+    """
     with ending(as_json=as_json):
         backfiller = wiring_of(context).backfiller
         progress = backfiller.progress(backfiller.named(backfill))
@@ -164,6 +172,8 @@ def watch(
     """Show how far a backfill is until it is over and its mail written; with `--json` a line for each look.
 
     Ctrl-C ends the watching and not the backfill. Ends with 1 if the backfill failed or was cancelled.
+
+    `python -m mailsync backfill watch 3f2a`
     """
     with ending(as_json=as_json):
         wiring = wiring_of(context)
@@ -186,7 +196,10 @@ def watch(
 
 @app.command()
 def pause(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> None:
-    """Let a backfill rest; what is on the queue already is still written."""
+    """Let a backfill rest; what is on the queue already is still written.
+
+    `python -m mailsync backfill pause 3f2a`
+    """
     with ending(as_json=as_json):
         backfiller = wiring_of(context).backfiller
         after = backfiller.pause(backfiller.named(backfill).id)
@@ -195,7 +208,10 @@ def pause(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> N
 
 @app.command()
 def resume(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> None:
-    """Let a backfill that was paused, or has failed, go on where it was."""
+    """Let a backfill that was paused, or has failed, go on where it was.
+
+    `python -m mailsync backfill resume 3f2a`
+    """
     with ending(as_json=as_json):
         backfiller = wiring_of(context).backfiller
         after = backfiller.resume(backfiller.named(backfill).id)
@@ -204,7 +220,10 @@ def resume(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> 
 
 @app.command()
 def cancel(context: typer.Context, *, backfill: Id, as_json: AsJson = False) -> None:
-    """End a backfill for good; what is on the queue already is still written, and what was written stays."""
+    """End a backfill for good; what is on the queue already is still written, and what was written stays.
+
+    `python -m mailsync backfill cancel 3f2a`
+    """
     with ending(as_json=as_json):
         backfiller = wiring_of(context).backfiller
         after = backfiller.cancel(backfiller.named(backfill).id)

@@ -54,6 +54,8 @@ def erase(
     All is done twice, a minute apart, for an app that runs hears of new tombstones within a minute. Needs ERASURE_KEY.
     Rows of the person in the CRM, and mail in the mailboxes, stay. Ends with 0 when all is gone that could be found,
     with 1 where a mailbox could not be looked through or an email not be deleted: run it again then.
+
+    `python -m mailsync erase --address dora@fabrikam.com --dataverse delete --report dora.json`
     """
     if as_json and not yes:
         raise typer.BadParameter("asks before it erases anything; with --json add --yes", param_hint="--json")

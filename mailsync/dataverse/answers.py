@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mailsync.dataverse.privileges import BYPASS
 from mailsync.errors import (
     ConfigurationError,
     Evidence,
@@ -34,9 +35,6 @@ OWNER_AT_FAULT = frozenset({"0x80042f09", "0x80040225", "0x80040299"})
 """What Dataverse says against an owner: no role, disabled, not allowed to read (public reports, read 2026-11)."""
 SERVICE_PROTECTION = frozenset({"0x80072321", "0x80072322", "0x80072326"})
 """Execution time, number of requests, concurrent requests (Microsoft's page on API limits, read 2026-11)."""
-BYPASS_PRIVILEGE = "prvBypassCustomBusinessLogic"
-"""What it takes to go past an organisation's own plug-ins and workflows; only the role System Administrator has it at
-first (Microsoft's page on bypassing custom business logic, read 2026-11)."""
 SQL_TROUBLE = frozenset({"0x80044151", "0x80044150"})
 """SQL time-out; generic SQL error, which deadlocks hide in. Both pass."""
 
@@ -107,7 +105,7 @@ def is_done(answer: Answer) -> bool:
 
 def is_bypass_refused(answer: Answer) -> bool:
     """Whether a write was refused for going past the organisation's automation, and for nothing in its row."""
-    return answer.status == 403 and BYPASS_PRIVILEGE.lower() in complaint_of(answer).message.lower()
+    return answer.status == 403 and BYPASS.lower() in complaint_of(answer).message.lower()
 
 
 def failure_of(answer: Answer) -> MailSyncError:
@@ -140,7 +138,7 @@ def failure_of(answer: Answer) -> MailSyncError:
     if is_bypass_refused(answer):
         return ConfigurationError(
             "this mail is to go past the organisation's automation, and the role of this identity lacks "
-            f"{BYPASS_PRIVILEGE}; add that privilege to it, which only the Web API can",
+            f"{BYPASS}; `dataverse setup --with-bypass` gives it",
             reason="bypass_refused",
             scope=Scope.ORGANISATION,
             evidence=evidence,

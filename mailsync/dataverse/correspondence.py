@@ -116,7 +116,7 @@ def _is_gone(answer: Answer) -> bool:
     failure = failure_of(answer)
     if answer.status == 403:
         raise ConfigurationError(
-            "Dataverse lets this identity delete no emails; give it the privilege prvDeleteActivity, or use "
+            "Dataverse lets this identity delete no emails; `dataverse setup` gives it prvDeleteActivity, or use "
             "--dataverse list and have an administrator delete them",
             reason="delete_refused",
             scope=Scope.ORGANISATION,

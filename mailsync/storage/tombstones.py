@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from mailsync.errors import ConfigurationError, Scope
 from mailsync.storage.account import StorageAccount
@@ -37,16 +38,19 @@ class Tombstones:
         self._newest = 0
         self._bound: int | None = None
         self._published: int | None = None
-        self._is_ours = True
+        self._hashed_by: str | None = None
         self._read_at: float | None = None
 
     @property
     def pseudonyms(self) -> Pseudonyms | None:
         """What hashes are made with; None where there is no key, or another one made those that are there."""
-        if self._own is None:
-            return None
+        return self._own if self._own is not None and self.is_ours is not False else None
+
+    @property
+    def is_ours(self) -> bool | None:
+        """Whether our key made the hashes that are there; None where there are none yet."""
         self._refresh()
-        return self._own if self._is_ours else None
+        return self._is_ours()
 
     def has_erased_copy(self, grant: str, key: str) -> bool:
         """Whether a mailbox's message was erased; `key` is the hash of its id."""
@@ -88,13 +92,12 @@ class Tombstones:
                 scope=Scope.ORGANISATION,
             )
         self.read_anew()
-        if self._is_ours:
+        if self._is_ours() is None:
             row = {"PartitionKey": PARTITION, "RowKey": KEY, "fingerprint": self._own.fingerprint}
-            try:
+            with suppress(ConflictError):  # another one's was first; which that is, reading tells
                 self._rows.create(row)
-            except ConflictError:
-                self.read_anew()
-        if not self._is_ours:
+            self.read_anew()
+        if not self._is_ours():
             raise ConfigurationError(
                 "ERASURE_KEY is not the one that hashed what was erased or shortened before; put that one back",
                 reason="erasure_key",
@@ -139,12 +142,17 @@ class Tombstones:
             self._learn(row)
         self._read_at = now
 
+    def _is_ours(self) -> bool | None:
+        if self._hashed_by is None:
+            return None
+        return self._own is not None and self._hashed_by == self._own.fingerprint
+
     def _learn(self, row: Row) -> None:
         name: str = row["RowKey"]
         if name == BOUND:
             self._bound, self._published = number(row, "at"), number(row, "published")
         elif name == KEY:
-            self._is_ours = self._own is not None and row["fingerprint"] == self._own.fingerprint
+            self._hashed_by = row["fingerprint"]
         else:
             noted, _, erased = name.partition(":")
             self._erased.add(erased)

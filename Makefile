@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format corpus pictures bench load latency chaos fuzz lock clean
+.PHONY: demo sandbox test lint format corpus pictures bench load latency backfill-bench chaos fuzz lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -36,6 +36,9 @@ load: .venv/ready sandbox/node_modules/ready  ## what one instance takes in, and
 
 latency: .venv/ready sandbox/node_modules/ready  ## how long it takes from a notification to the completed email
 	$(BIN)/python -m bench.latency
+
+backfill-bench: .venv/ready sandbox/node_modules/ready  ## how long live mail waits while 20,000 old mails are imported
+	$(BIN)/python -m bench.backfill
 
 chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled: the proof, seeded
 	$(BIN)/python -m sandbox.chaos

@@ -97,6 +97,17 @@ def collect_sweep_poison(msg: func.QueueMessage, context: func.Context) -> None:
         wiring.collect(msg.get_body())
 
 
+@app.function_name("shorten_journal")
+@app.timer_trigger(arg_name="timer", schedule="30 4/10 * * * *", run_on_startup=False)
+def shorten_journal(
+    timer: func.TimerRequest,  # noqa: ARG001  # a binding is found by its name
+    context: func.Context,
+) -> None:
+    """Every ten minutes: some of the records that are older than they are to be kept become tombstones."""
+    with invoked(context), span("shorten_journal"):
+        wiring.shorten_journal()
+
+
 @app.function_name("status")
 @app.route(route="status", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def status(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:

@@ -40,8 +40,9 @@ progress = Console(stderr=True, highlight=False, soft_wrap=True)
 class Arrivals:
     """ASGI middleware that notes when Dataverse said that the email of each subject is completed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, subject: re.Pattern[bytes] = SUBJECT) -> None:
         self._app = app
+        self._subject = subject
         self.completed: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +61,7 @@ class Arrivals:
         await self._app(scope, hear, say)
 
     def _note(self, body: bytes) -> None:
-        subject = SUBJECT.search(body)
+        subject = self._subject.search(body)
         if subject is not None and b"\r\nPATCH /api/data/v9.2/emails" in body:
             self.completed.setdefault(subject[1].decode(), time.perf_counter())
 
@@ -123,9 +124,9 @@ def said(world: World, event: str) -> int:
     return sum(f"event={event} " in line for line in world.host.log)
 
 
-def watched(world: World) -> Arrivals:
-    """Put the watch before the stand-in for Dataverse."""
-    arrivals = world.faults["dataverse"].app = Arrivals(world.faults["dataverse"].app)
+def watched(world: World, subject: re.Pattern[bytes] = SUBJECT) -> Arrivals:
+    """Put the watch before the stand-in for Dataverse, for mails whose subjects are such."""
+    arrivals = world.faults["dataverse"].app = Arrivals(world.faults["dataverse"].app, subject)
     return arrivals
 
 

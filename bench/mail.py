@@ -33,6 +33,11 @@ BODIES = tuple(
 """From 1 to 13 thousand characters, most of it quoted."""
 IMAP = "quay@harbour.example"
 """A mailbox of which Nylas has no whole header, connected only where it is asked for."""
+ARCHIVE = "records@harbour.example"
+"""A mailbox with much old mail, connected only where it is asked for."""
+OLD = 30 * 86_400
+APART = 300
+"""How old the newest of that mail is, and how far apart each two are, in seconds."""
 
 _serial = itertools.count(1)
 
@@ -61,6 +66,25 @@ def connect_imap(world: World) -> None:
     world.nylas.connect(IMAP, "imap")
 
 
+def archive(world: World, number: int) -> tuple[str, int]:
+    """Connect the mailbox with so much old mail; returns its grant, and since when that mail is dated."""
+    world.dataverse.add("systemuser", fullname=ARCHIVE, internalemailaddress=ARCHIVE)
+    grant = world.nylas.connect(ARCHIVE, "microsoft")
+    newest = int(time.time()) - OLD
+    for place in range(number):
+        subject, date = f"Archive, letter {place}", newest - place * APART
+        _put(world, ARCHIVE, *_people(place), BODIES[place % len(BODIES)], subject=subject, date=date)
+    return grant, newest - number * APART
+
+
+def receive(world: World, place: int) -> str:
+    """A new mail that Nylas tells of at once, in one mailbox after another, the archive too; returns its subject."""
+    address = (*(address for address, _ in MAILBOXES), ARCHIVE)[place % (len(MAILBOXES) + 1)]
+    subject = f"Berth 7, order {next(_serial)}"
+    _put(world, address, *_people(place), BODIES[place % len(BODIES)], subject=subject, notify=True)
+    return subject
+
+
 def deliver(world: World, number: int) -> list[Delivered]:
     """Lay so many new mails into the mailboxes: to one to four people, every sixth from a stranger, none a reply."""
     return [_delivered(world, place) for place in range(number)]
@@ -80,9 +104,13 @@ def deliver_one(
 
 def _delivered(world: World, place: int) -> Delivered:
     address, _ = MAILBOXES[place % len(MAILBOXES)]
+    return _put(world, address, *_people(place), BODIES[place % len(BODIES)])
+
+
+def _people(place: int) -> tuple[Person, Sequence[Person]]:
+    """Who wrote a mail, and who got it besides the mailbox."""
     sender = STRANGERS[place // 6 % len(STRANGERS)] if place % 6 == 5 else CONTACTS[place % len(CONTACTS)]
-    others = [CONTACTS[(place + step) % len(CONTACTS)] for step in range(1, place % 4 + 1)]
-    return _put(world, address, sender, others, BODIES[place % len(BODIES)])
+    return sender, [CONTACTS[(place + step) % len(CONTACTS)] for step in range(1, place % 4 + 1)]
 
 
 def _put(
@@ -92,10 +120,14 @@ def _put(
     others: Sequence[Person],
     body: str,
     files: tuple[File, ...] = (),
+    *,
+    subject: str | None = None,
+    date: int | None = None,
+    notify: bool = False,
 ) -> Delivered:
-    serial, now = next(_serial), int(time.time())
+    serial, now = next(_serial), int(time.time()) if date is None else date
     mail = Mail(
-        subject=f"Berth 7, order {serial}",
+        subject=subject or f"Berth 7, order {serial}",
         sender=sender,
         to=(Person(None, address),),
         cc=tuple(others),
@@ -104,4 +136,4 @@ def _put(
         message_id=f"<order.{serial}.{now}@client.example>",
         files=files,
     )
-    return Delivered(world.nylas.grant_id(address), world.nylas.deliver(address, mail, notify=False))
+    return Delivered(world.nylas.grant_id(address), world.nylas.deliver(address, mail, notify=notify))

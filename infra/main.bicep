@@ -68,6 +68,9 @@ param syncSince string = ''
 @description('The policy file, relative to the app.')
 param trackingPolicy string = 'tracking.toml'
 
+@description('Days after which records of handled messages lose their ids, 30 at least; empty for never.')
+param journalRetentionDays string = ''
+
 @description('Whether to ask before each write if another tracker has put the mail there.')
 param adoptExisting bool = true
 
@@ -319,6 +322,7 @@ module app 'app/function.bicep' = {
       SWEEP_PAGE_SIZE: string(sweepPageSize)
       SWEEP_SPREAD: string(sweepSpread)
       SYNC_SINCE: syncSince
+      JOURNAL_RETENTION_DAYS: journalRetentionDays
       TRACKING_POLICY: trackingPolicy
       ADOPT_EXISTING: toLower(string(adoptExisting))
       DATAVERSE_NYLAS_ID_COLUMN: dataverseNylasIdColumn

@@ -20,9 +20,9 @@ from mailsync.errors import (
     Scope,
     TransientError,
 )
-from mailsync.nylas.reader import WHOLE_HEADER, Folder, GrantDetails, Reader
+from mailsync.nylas.reader import WHOLE_HEADER, Folder, GrantDetails, Page, Reader
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
-from mailsync.windows import first_window_start
+from mailsync.windows import Window, first_window_start
 from mapping.addresses import normalise, organisation_domains
 from mapping.direction import Copy
 from mapping.groups import opened
@@ -164,6 +164,15 @@ class Connected:
             # mail that was never on the way, such as a Sent item of Microsoft's, may have no header of its own there
             return Read(self.message(grant, message), None)
         return Read(read, read.headers)
+
+    def page(self, grant: str, window: Window, *, limit: int, cursor: str | None, folder: str | None = None) -> Page:
+        """One page of a mailbox's messages, newest first; raises as `read` and as the reader does."""
+        return self._asked(
+            grant,
+            lambda: self._reader.page(
+                grant, after=window.after, before=window.before, limit=limit, cursor=cursor, folder=folder
+            ),
+        )
 
     def header(self, grant: str, message: str) -> tuple[Header | None, ...] | None:
         """The whole header of a message, from its raw form; None where it can't be had. Raises as `read`."""

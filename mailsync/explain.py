@@ -18,6 +18,7 @@ from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import VALID, Mailbox, Mailboxes
 from mailsync.storage.threads import Sightings
+from mailsync.storage.tombstones import Tombstones
 from mailsync.windows import moment
 from mailsync.write import REUSED
 from mapping.guard import another_identity
@@ -58,6 +59,7 @@ class Explainer:
         journal: Journal,
         aside: Aside,
         sightings: Sightings,
+        tombstones: Tombstones,
         mailboxes: Mailboxes,
         connected: Callable[[], Connected],
         emails: Callable[[], Emails],
@@ -66,6 +68,7 @@ class Explainer:
         self._journal = journal
         self._aside = aside
         self._sightings = sightings
+        self._tombstones = tombstones
         self._mailboxes = mailboxes
         self._connected = connected
         self._emails = emails
@@ -73,7 +76,7 @@ class Explainer:
 
     def explain(self, grant: str, message: str) -> Explanation:
         """Tell of a message by its Nylas id or its Message-ID; the journal alone is enough where others are down."""
-        entry = self._journal.get(grant, message)
+        entry = self._journal.recall(grant, message)
         if entry is None and _is_message_id(message):
             return self._by_message_id(grant, canonical_message_id(message) or message)
         activityid = entry.activityid if entry is not None else None
@@ -90,15 +93,22 @@ class Explainer:
         copies.sort(key=lambda copy: copy.grant != grant)
         copies += self._under_the_same(grant, UUID(identity))
         stands = next((copy.entry.activityid for copy in copies if copy.entry and copy.entry.activityid), identity)
-        unknown = (
+        return self._told(stands, copies, unknown="" if copies else self._why_unknown(identity))
+
+    def _why_unknown(self, identity: str) -> str:
+        if self._tombstones.has_erased(identity):
+            return "the mail with this Message-ID was erased; whoever brings it again, it stays out."
+        if self._sightings.of(identity):
+            return "the records of this mail were shortened: which mailboxes brought it, nobody knows any more."
+        return (
             "no connected mailbox has brought a mail with this Message-ID as far as Dataverse. One that was skipped, "
             "put aside or not seen is found by its Nylas id only."
         )
-        return self._told(stands, copies, unknown="" if copies else unknown)
 
     def _seen(self, identity: str) -> list[CopyTold]:
         """The copies of all mailboxes that hold the email of this identity."""
-        entries = (self._journal.copy(one.grant, one.copy) for one in self._sightings.of(identity))
+        seen = (one for one in self._sightings.of(identity) if one.grant)
+        entries = (self._journal.copy(one.grant, one.copy) for one in seen)
         return [self._copy(entry.grant, entry.message, entry) for entry in entries if entry is not None]
 
     def _under_the_same(self, grant: str, identity: UUID) -> list[CopyTold]:
@@ -137,7 +147,7 @@ class Explainer:
     def _told(self, activityid: str | None, copies: Sequence[CopyTold], *, unknown: str = "") -> Explanation:
         email: Standing | None = None
         if activityid is None:
-            said = "No email of it was written."
+            said = _untold(copies)
         else:
             try:
                 email = self._emails().read(activityid)
@@ -145,6 +155,13 @@ class Explainer:
             except MailSyncError as error:
                 said = f"Dataverse could not be asked: {error}"
         return Explanation(activityid=activityid, email=email, dataverse=said, copies=tuple(copies), unknown=unknown)
+
+
+def _untold(copies: Sequence[CopyTold]) -> str:
+    """What is said where no record names an email."""
+    if any(copy.entry is not None and copy.entry.kind.is_final for copy in copies):
+        return "Its record no longer says which email it became."
+    return "No email of it was written."
 
 
 def _missing(copies: Sequence[CopyTold]) -> str:
@@ -158,7 +175,9 @@ def next_of(entry: Entry, *, kept: Kept | None, mailbox: Mailbox | None, now: in
     match entry.kind:
         case Kind.WRITTEN | Kind.ADOPTED | Kind.ALREADY_THERE:
             return "Nothing more: it is done, and no later copy or update changes it."
-        case Kind.REMOVED | Kind.ERASED:
+        case Kind.ERASED:
+            return "Nothing: it was erased for good, and no update, copy or command brings it back."
+        case Kind.REMOVED:
             return "Nothing: what was removed stays gone. Only `verify --recreate` brings it back."
         case Kind.SKIPPED:
             moves = "moves to another folder or changes" if entry.reason in FOLDER_RULES else "changes"

@@ -72,24 +72,24 @@ class Listings:
         self._page_size = page_size
         self._patience = patience
 
-    def between(self, grant: str, since: int, until: int) -> dict[str, Listed]:
-        """The messages received between two moments, both included, by their ids."""
+    def between(self, grant: str, since: int, until: int, folder: str | None = None) -> dict[str, Listed]:
+        """The messages received between two moments, both included, by their ids; of one folder or all."""
         found: dict[str, Listed] = {}
         for window in cut(since, until) if since <= until else ():
-            for one in self._window(grant, window):
+            for one in self._window(grant, window, folder):
                 if one.date is None or since <= one.date <= until:
                     found[one.id] = one
         return found
 
-    def _window(self, grant: str, window: Window) -> list[Listed]:
+    def _window(self, grant: str, window: Window, folder: str | None) -> list[Listed]:
         for _ in range(RESTARTS):
             try:
-                return list(self._pages(grant, window))
+                return list(self._pages(grant, window, folder))
             except CursorError:
                 continue
-        return list(self._pages(grant, window))
+        return list(self._pages(grant, window, folder))
 
-    def _pages(self, grant: str, window: Window) -> Iterator[Listed]:
+    def _pages(self, grant: str, window: Window, folder: str | None) -> Iterator[Listed]:
         cursor: str | None = None
         while True:
             page = self._patience(
@@ -100,6 +100,7 @@ class Listings:
                     before=window.before,
                     limit=self._page_size,
                     cursor=cursor,
+                    folder=folder,
                 )
             )
             yield from page.messages

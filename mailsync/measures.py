@@ -20,7 +20,7 @@ from mailsync.telemetry import mark, measure
 
 STANDS = frozenset({Kind.WRITTEN, Kind.ALREADY_THERE, Kind.ADOPTED})
 """The outcomes after which the email stands in Dataverse."""
-ENDS = STANDS | {Kind.REMOVED, Kind.SKIPPED, Kind.PUT_ASIDE, Kind.GONE}
+ENDS = STANDS | {Kind.REMOVED, Kind.ERASED, Kind.SKIPPED, Kind.PUT_ASIDE, Kind.GONE}
 """The outcomes after which nobody waits any more, so that it says something how long it took."""
 NEW, SWEEP = "message.created", "sweep"
 """Sources of new mail, whose age at the end says how far behind we are; that of a changed or old one does not."""

@@ -1,4 +1,4 @@
-"""Which mailbox a person means: by its grant id, or by one of its addresses."""
+"""What a person means: a mailbox by its grant id or an address, a folder by its id, its name or what it is for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mailsync.errors import ArgumentError
 from mailsync.nylas.grants import Grant
+from mailsync.nylas.reader import Folder
 from mailsync.storage.mailboxes import VALID, Mailbox
 from mapping.addresses import normalise
 
@@ -15,6 +16,10 @@ MOST_LISTED = 20
 
 class UnknownMailboxError(ArgumentError):
     """No mailbox is called so, or several are."""
+
+
+class UnknownFolderError(ArgumentError):
+    """No folder is called so, or several are."""
 
 
 def mailbox_named(text: str, *, known: Iterable[Mailbox], grants: Callable[[], Iterable[Grant]]) -> Mailbox:
@@ -35,6 +40,31 @@ def mailbox_named(text: str, *, known: Iterable[Mailbox], grants: Callable[[], I
             reason="ambiguous_mailbox",
         )
     return found[0]
+
+
+def folder_named(text: str, folders: Iterable[Folder]) -> str:
+    """The id of the folder a person names, by its id, by its name or by what it is, such as `sent`, in this order."""
+    there = list({folder.id: folder for folder in folders}.values())
+    wanted = text.strip().casefold()
+    ways: tuple[Callable[[Folder], bool], ...] = (
+        lambda one: one.id == text,
+        lambda one: (one.name or "").strip().casefold() == wanted,
+        lambda one: wanted in {(mark or "").lstrip("\\").casefold() for mark in one.attributes or ()},
+    )
+    found = next((some for way in ways if (some := [one for one in there if way(one)])), [])
+    if len(found) == 1:
+        return found[0].id
+    if found:
+        raise UnknownFolderError(
+            f"{len(found)} folders are called so; give the id: " + ", ".join(one.id for one in found),
+            reason="ambiguous_folder",
+        )
+    names = sorted(one.name or one.id for one in there)
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    raise UnknownFolderError(
+        "the mailbox has no folder of this id or name; there are " + ", ".join(names[:MOST_LISTED]) + more,
+        reason="unknown_folder",
+    )
 
 
 def as_mailbox(grant: Grant) -> Mailbox:

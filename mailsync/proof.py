@@ -13,9 +13,11 @@ from enum import StrEnum
 from mailsync.dataverse.emails import Found
 from mailsync.nylas.reader import Listed
 from mailsync.outcome import Kind
-from mailsync.storage.journal import WAITS_FOR_GRANT, Entry
+from mailsync.storage.journal import ERASED, WAITS_FOR_GRANT, Entry
 from mailsync.storage.mailboxes import Mailbox
 
+SHORTENED = "shortened"
+"""The reason of what is counted by its outcome alone: nobody knows any more which email it became."""
 GRACE = 900
 """Seconds that a message may take before it must be accounted for; also what a sweep leaves a waiting one."""
 
@@ -56,6 +58,8 @@ def bucket_of(seen: Seen, *, now: int, grace: int) -> tuple[Bucket, str]:
         is_young = seen.date is not None and abs(now - seen.date) <= grace
         return (Bucket.ON_THE_WAY, "young") if is_young else (Bucket.UNEXPLAINED, "never_seen")
     match entry.kind:
+        case Kind.WRITTEN | Kind.ADOPTED | Kind.ALREADY_THERE if entry.pseudonym:
+            return Bucket(entry.kind.value), SHORTENED
         case Kind.WRITTEN | Kind.ADOPTED | Kind.ALREADY_THERE:
             return (Bucket(entry.kind.value), entry.reason) if seen.stands else (Bucket.REMOVED, "removed_in_dataverse")
         case Kind.REMOVED | Kind.ERASED:
@@ -95,6 +99,8 @@ class Counted:
     is_listed: bool
     activityid: str | None
     first_seen: int | None
+    source: str = ""
+    is_shortened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,11 @@ class Proof:
         """The mailboxes of which nothing is proved, for they could not be listed."""
         return tuple(proof for proof in self.mailboxes if proof.listing is Listing.FAILED)
 
+    @property
+    def to_recreate(self) -> tuple[Counted, ...]:
+        """What was removed from Dataverse and may be brought back: not what was erased, nor what lost its name."""
+        return tuple(one for one in self.of(Bucket.REMOVED) if one.reason != ERASED and not one.is_shortened)
+
     def of(self, bucket: str) -> tuple[Counted, ...]:
         """The messages in one of the buckets that are kept by name: unexplained, removed and put aside."""
         return tuple(one for proof in self.mailboxes for one in proof.named if one.bucket == bucket)
@@ -229,6 +240,8 @@ class Joined:
             is_listed=seen.is_listed,
             activityid=activityid,
             first_seen=entry.first_seen if entry is not None else None,
+            source=entry.source if entry is not None else "",
+            is_shortened=entry is not None and bool(entry.pseudonym),
         )
 
 

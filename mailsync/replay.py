@@ -17,7 +17,7 @@ from mailsync.listings import Patience
 from mailsync.outcome import Kind
 from mailsync.proof import Counted
 from mailsync.storage.aside import Aside, Kept
-from mailsync.storage.envelope import MessageItem, SweepItem, decode
+from mailsync.storage.envelope import MessageItem, SweepItem, decode, is_backfills
 from mailsync.storage.journal import Entry, Journal
 from mailsync.storage.mailboxes import VALID, Mailbox
 from mailsync.storage.threads import Sightings
@@ -140,7 +140,7 @@ class Replayer:
         return MessageItem(
             grant=counted.grant,
             message=counted.message,
-            source=SOURCE,
+            source=counted.source if is_backfills(counted.source) else SOURCE,
             first_seen=first_seen,
             date=counted.date,
         )

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from mailsync.errors import ConfigurationError, Scope
 
 T = TypeVar("T")
+MISSING = "is missing"
 Env = Mapping[str, str]
 
 SWEEP_SCHEDULE = "0 */5 * * * *"
@@ -38,6 +39,8 @@ DEVELOPMENT_STORAGE = (
 know the short form, the Functions host does."""
 
 
+ERASURE_KEY_BYTES = 32
+DAY = 86_400
 VAULT_REFERENCE = "@Microsoft.KeyVault("
 """How a reference begins that stands in an app setting; one that can't be followed is given to the app as it stands."""
 
@@ -99,6 +102,37 @@ class IngestSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasureKey:
+    """The key of the hashes that remain of what was erased or shortened; mail flows without it all the same."""
+
+    value: bytes | None
+    problem: str = MISSING
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none at all."""
+        return self.value is None and self.problem == MISSING
+
+    @classmethod
+    def from_env(cls, env: Env) -> ErasureKey:
+        """What the environment holds; a key that can't be used is no trouble until somebody needs it."""
+        reading = _Reading(env)
+        value = reading.optional("ERASURE_KEY", _erasure_key, None)
+        return cls(value, reading.problems.get("ERASURE_KEY", MISSING))
+
+    def required(self) -> bytes:
+        """The key; raises ConfigurationError where there is none that can be used."""
+        if self.value is None:
+            raise ConfigurationError(
+                f"ERASURE_KEY {self.problem}; it is the one that hashed what was erased before, in the vault "
+                "erasure-key, and where nothing was yet any 64 hexadecimal digits that stay for good",
+                reason="erasure_key",
+                scope=Scope.ORGANISATION,
+            )
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. Spans are seconds, moments unix seconds."""
 
@@ -117,6 +151,7 @@ class Settings:
     dataverse_concurrency: int
     instance_count: int
     freshness_bound: int
+    journal_retention: int | None
     authority_host: str | None
     ca_bundle: str | None
 
@@ -143,6 +178,7 @@ class Settings:
             dataverse_concurrency=reading.optional("DATAVERSE_CONCURRENCY", _between(1, 52), 24),
             instance_count=reading.optional("INSTANCE_COUNT", _between(1, 1000), 1),
             freshness_bound=reading.optional("FRESHNESS_BOUND", _between(300, 604_800), 7_200),
+            journal_retention=reading.optional("JOURNAL_RETENTION_DAYS", _days(30, 36_500), None),
             authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
             ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
         )
@@ -163,7 +199,7 @@ class _Reading:
 
     def required(self, name: str, parse: Callable[[str], T]) -> T:
         if not self.env.get(name, "").strip():
-            self.problems[name] = "is missing"
+            self.problems[name] = MISSING
         return self.optional(name, parse, None)  # type: ignore[return-value]  # a problem is noted: never used
 
     def optional(self, name: str, parse: Callable[[str], T], default: T) -> T:
@@ -263,6 +299,17 @@ def _between(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _days(least: int, most: int) -> Callable[[str], int]:
+    """Whole days, in seconds."""
+    return lambda text: _between(least, most)(text) * DAY
+
+
+def _erasure_key(text: str) -> bytes:
+    if not re.fullmatch(rf"[0-9A-Fa-f]{{{2 * ERASURE_KEY_BYTES}}}", text):
+        raise ValueError(f"is not {2 * ERASURE_KEY_BYTES} hexadecimal digits")
+    return bytes.fromhex(text)
 
 
 def _moment(text: str) -> int:

@@ -75,15 +75,22 @@ class Simulator:
         """Every message these mailboxes received between two moments, judged by each policy, newest first."""
 
         def judged(mailbox: Mailbox) -> list[Judged]:
-            found = []
-            for listed in self._listings.between(mailbox.grant, since, until).values():
-                found.append(self._judged(mailbox, listed, policies))
-                watch(1)
-            return found
+            listed = self._listings.between(mailbox.grant, since, until)
+            return self.judge(mailbox, listed.values(), policies, watch=watch)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             everything = [one for some in pool.map(judged, mailboxes) for one in some]
         return sorted(everything, key=lambda one: (one.date or 0, one.message), reverse=True)
+
+    def judge(
+        self, mailbox: Mailbox, listed: Iterable[Listed], policies: Sequence[Policy], *, watch: Watch
+    ) -> list[Judged]:
+        """These messages of a mailbox, judged by each policy; one request for each, as the app makes."""
+        found = []
+        for one in listed:
+            found.append(self._judged(mailbox, one, policies))
+            watch(1)
+        return found
 
     def _judged(self, mailbox: Mailbox, listed: Listed, policies: Sequence[Policy]) -> Judged:
         date = int(listed.date) if listed.date is not None else None

@@ -16,8 +16,8 @@ from mailsync.measures import SWEEP, Measures
 from mailsync.nylas.grants import Grant, Grants
 from mailsync.nylas.reader import CursorError, Listed, Page, Reader
 from mailsync.outcome import Kind
-from mailsync.storage.envelope import GrantItem, Item, MessageItem, SweepItem
-from mailsync.storage.journal import Entry, Journal, Known, hash_of
+from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem, is_backfills
+from mailsync.storage.journal import KEPT_OPEN, Entry, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes, Progress
 from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import TIMER
@@ -213,7 +213,7 @@ class MailboxSweeper:
                 MessageItem(
                     grant=entry.grant,
                     message=entry.message,
-                    source=source,
+                    source=entry.source if is_backfills(entry.source) else source,
                     first_seen=entry.first_seen,
                     date=entry.date,
                     folders=entry.folders,
@@ -266,16 +266,6 @@ class MailboxSweeper:
                     raise
         raise AssertionError("unreachable")  # the last restart returns or raises
 
-    def _known(self, grant: str, listed: Sequence[Listed]) -> Mapping[str, Known]:
-        """What the journal says of listed messages: one range query, and one look for each that has no date."""
-        dates = [int(one.date) for one in listed if one.date is not None]
-        known = dict(self._journal.between(grant, min(dates), max(dates))) if dates else {}
-        for one in listed:
-            entry = self._journal.get(grant, one.id) if one.date is None else None
-            if entry is not None:
-                known[hash_of(one.id)] = Known(entry.kind, entry.noted, entry.until, entry.folders)
-        return known
-
     def _page(self, grant: str, window: Window, cursor: str | None) -> Page:
         return self._reader.page(grant, after=window.after, before=window.before, limit=self._page_size, cursor=cursor)
 
@@ -285,30 +275,44 @@ class MailboxSweeper:
 
     def _enqueue_missed(self, grant: str, page: Page, floor: int, listing: _Listing, *, again: bool) -> None:
         listed = list({one.id: one for one in page.messages if one.date is None or one.date >= floor}.values())
-        known = self._known(grant, listed)
+        known = self._journal.of_listed(grant, {one.id: date_of(one) for one in listed})
         now = int(self._clock())
-        missed = [one for one in listed if _is_missed(one, known, now, again=again)]
+        missed = [one for one in listed if is_missed(one, known.get(one.id), now, again=again)]
         listing.seen += len(listed)
         listing.missed += len(missed)
         listing.newest = _newest(listed, listing.newest)
-        done = [one for one in listed if _is_done(one, known, now, again=again)]
+        done = [one for one in listed if _is_done(one, known.get(one.id), now, again=again)]
         listing.newest_done = _newest(done, listing.newest_done)
         if not missed:
             return
-        self._journal.note_queued([_queued(grant, one, now) for one in missed])
-        for one in missed:
-            self._send(_message_item(grant, one, now))
+        items = [
+            MessageItem(
+                grant=grant,
+                message=one.id,
+                source=_source(known.get(one.id)),
+                first_seen=now,
+                date=date_of(one),
+                traceparent=traceparent(),
+            )
+            for one in missed
+        ]
+        entries = [queued(item, one) for item, one in zip(items, missed, strict=True)]
+        note_queued(self._journal, entries, known)
+        for item in items:
+            self._send(item)
         self._measures.found(grant, len(missed))
 
 
-def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
-    """Whether a listed message is to be enqueued: unknown, waiting for too long, or skipped and moved since."""
-    entry = known.get(hash_of(listed.id))
+def is_missed(listed: Listed, entry: Known | None, now: int, *, again: bool) -> bool:
+    """Whether a listed message is to be enqueued: unknown, waiting for too long, or skipped and moved since.
+
+    Of a record that was shortened nobody knows where the message lay: a move is told by its webhook alone.
+    """
     if entry is None or entry.kind is Kind.GONE:
         return True
     if entry.kind is Kind.SKIPPED:
         folders = folder_ids(listed.folders)
-        return folders is not None and set(folders) != set(entry.folders or ())
+        return not entry.is_shortened and folders is not None and set(folders) != set(entry.folders or ())
     if entry.kind is Kind.QUEUED and again:
         return True
     if entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
@@ -316,12 +320,11 @@ def _is_missed(listed: Listed, known: Mapping[str, Known], now: int, *, again: b
     return False
 
 
-def _is_done(listed: Listed, known: Mapping[str, Known], now: int, *, again: bool) -> bool:
+def _is_done(listed: Listed, entry: Known | None, now: int, *, again: bool) -> bool:
     """Whether what became of a listed message stands in the journal, and nothing calls for another look at it."""
-    entry = known.get(hash_of(listed.id))
     if entry is None or entry.kind in {Kind.QUEUED, Kind.WRITING, Kind.DEFERRED}:
         return False
-    return not _is_missed(listed, known, now, again=again)
+    return not is_missed(listed, entry, now, again=again)
 
 
 def _newest(listed: Sequence[Listed], before: int | None) -> int | None:
@@ -329,23 +332,35 @@ def _newest(listed: Sequence[Listed], before: int | None) -> int | None:
     return max([*dates, *([before] if before is not None else [])], default=None)
 
 
-def _queued(grant: str, listed: Listed, now: int) -> Entry:
+def _source(entry: Known | None) -> str:
+    """What a backfill brought stays a backfill's."""
+    return entry.source if entry is not None and is_backfills(entry.source) and entry.kind in KEPT_OPEN else SWEEP
+
+
+def date_of(listed: Listed) -> int | None:
+    """The unix second a listed message is dated."""
+    return int(listed.date) if listed.date is not None else None
+
+
+def note_queued(journal: Journal, entries: Sequence[Entry], known: Mapping[str, Known]) -> None:
+    """Note messages as queued before their items are sent, in the place of what is known of them."""
+    shortened = [entry for entry in entries if entry.message in known and known[entry.message].is_shortened]
+    journal.note_queued([entry for entry in entries if entry not in shortened])
+    for entry in shortened:
+        journal.put(entry, journal.recall(entry.grant, entry.message))
+
+
+def queued(item: MessageItem, listed: Listed) -> Entry:
+    """The record of a listed message whose item is about to be sent."""
     return Entry(
-        grant=grant,
-        message=listed.id,
+        grant=item.grant,
+        message=item.message,
         kind=Kind.QUEUED,
-        noted=now,
-        first_seen=now,
-        date=int(listed.date) if listed.date is not None else None,
+        noted=item.first_seen,
+        first_seen=item.first_seen,
+        date=item.date,
         folders=folder_ids(listed.folders),
-        source=SWEEP,
-    )
-
-
-def _message_item(grant: str, listed: Listed, now: int) -> Item:
-    date = int(listed.date) if listed.date is not None else None
-    return MessageItem(
-        grant=grant, message=listed.id, source=SWEEP, first_seen=now, date=date, traceparent=traceparent()
+        source=item.source,
     )
 
 

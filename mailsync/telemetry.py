@@ -52,6 +52,10 @@ Event = Literal[
     "verify_done",  # the night's proofs are made, or its time is up
     "counts_delayed",  # counts of outcomes could not be written just now; they go with the next
     "grant_recorded",  # a mailbox was connected, expired, renewed or removed
+    "message_erased",  # its mail was erased for a person; it stays out, whoever brings it
+    "backfill_moved",  # a page of a backfill is on the queue, or it was paused, went on or ended
+    "journal_shortened",  # records older than JOURNAL_RETENTION_DAYS lie under keyed hashes now
+    "journal_not_shortened",  # ERASURE_KEY is missing or another one; nothing is shortened meanwhile
 ]
 
 Metric = Literal[
@@ -119,7 +123,9 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 3
 """The bounds of the histograms."""
 
 _QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
-_LOUD: frozenset[Event] = frozenset({"item_put_aside", "ingest_unavailable", "writing_stopped"})
+_LOUD: frozenset[Event] = frozenset(
+    {"item_put_aside", "ingest_unavailable", "writing_stopped", "journal_not_shortened"}
+)
 _WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused", "messages_without_id"})
 
 EVENTS: tuple[str, ...] = get_args(Event)

@@ -136,6 +136,9 @@ class Handling:
 
     def put_aside(self, item: Item, error: MailSyncError) -> None:
         """Keep an item where a person will find it, with the reason."""
+        if isinstance(item, (MessageItem, DeletedItem)) and self._was_erased(item):
+            emit("message_erased", **_told(item), reason=error.reason)
+            return
         self._aside.put(item, error, now=self._now())
         self._note(item, Kind.PUT_ASIDE, error)
         self._count(item, Kind.PUT_ASIDE, error)
@@ -254,7 +257,11 @@ class Handling:
             attempt=item.attempt + 1,
             detail=str(error.evidence),
         )
-        self._journal.put(entry, self._journal.get(item.grant, item.message))
+        self._journal.put(entry, self._journal.get(item.grant, item.message, date=item.date))
+
+    def _was_erased(self, item: MessageItem | DeletedItem) -> bool:
+        known = self._journal.get(item.grant, item.message, date=item.date if isinstance(item, MessageItem) else None)
+        return known is not None and known.kind is Kind.ERASED
 
     def _count(self, item: Item, kind: Kind, error: MailSyncError) -> None:
         """Count what became of a message; of a sweep or a grant only its own span tells."""

@@ -149,18 +149,24 @@ class Verifier:
 
     def _entries(self, grant: str, since: int, until: int, listed: Mapping[str, Listed]) -> dict[str, Entry]:
         """What the journal knows of the span, and of what is listed though the journal dates it otherwise."""
-        entries = {entry.message: entry for entry in self._journal.entries(grant, since, until)}
+        filed = {entry.key: entry for entry in self._journal.entries(grant, since, until)}
+        entries: dict[str, Entry] = {}
         for message in listed:
-            if message not in entries and (entry := self._journal.get(grant, message)) is not None:
+            keys = self._journal.keys_of(grant, message)
+            entry = next((filed[key] for key in keys if key in filed), None) or self._journal.recall(grant, message)
+            if entry is not None:
                 entries[message] = entry
-        return entries
+            for key in keys:
+                filed.pop(key, None)
+        # a record that was shortened has no other name any more
+        return entries | {entry.message or entry.pseudonym: entry for entry in filed.values()}
 
     def _moved(self, mailbox: Mailbox, entries: Mapping[str, Entry], listed: Mapping[str, Listed]) -> frozenset[str]:
         """The messages that were skipped for their folder and lie in one now that keeps nothing out."""
         moved, grant, address = set(), mailbox.grant, normalise(mailbox.email) or ""
         for message, one in listed.items():
             entry = entries.get(message)
-            if entry is None or entry.kind is not Kind.SKIPPED or entry.reason not in FOLDER_RULES:
+            if entry is None or entry.kind is not Kind.SKIPPED or entry.reason not in FOLDER_RULES or entry.pseudonym:
                 continue
             folders = folder_ids(one.folders)
             if folders is None or set(folders) == set(entry.folders or ()):

@@ -25,6 +25,7 @@ from mailsync.settings import (
     FOR_NYLAS,
     SWEEP_SCHEDULE,
     VERIFY_SCHEDULE,
+    ErasureKey,
     IngestSettings,
     Settings,
     SettingsError,
@@ -35,6 +36,7 @@ from mailsync.settings import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from mailsync.backfill import Backfiller
     from mailsync.connected import Connected
     from mailsync.dashboard.health import Health
     from mailsync.dashboard.manage import Manage
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from mailsync.dataverse.setup import Setup
     from mailsync.dataverse.web_api import WebApi
     from mailsync.doctor import Doctor
+    from mailsync.erase import Eraser
     from mailsync.explain import Explainer
     from mailsync.listings import Listings, Patience
     from mailsync.mailboxes import MailboxOverview
@@ -56,17 +59,21 @@ if TYPE_CHECKING:
     from mailsync.nylas.reader import Reader
     from mailsync.nylas.webhooks import Endpoint, Webhooks
     from mailsync.pulse import Pulse
+    from mailsync.rehearse import Rehearsal
     from mailsync.replay import Replayer
+    from mailsync.retention import Retention
     from mailsync.simulate import Simulator
     from mailsync.storage.account import StorageAccount
     from mailsync.storage.aside import Aside
     from mailsync.storage.counts import Counts
-    from mailsync.storage.envelope import Item
+    from mailsync.storage.envelope import Item, SweepItem
     from mailsync.storage.instances import Instances
     from mailsync.storage.journal import Journal
     from mailsync.storage.mailboxes import Mailbox, Mailboxes
     from mailsync.storage.proofs import Proofs
     from mailsync.storage.queues import Queues
+    from mailsync.storage.threads import Sightings
+    from mailsync.storage.tombstones import Tombstones
     from mailsync.sweep import MailboxSweeper
     from mailsync.transport import Transport
     from mailsync.trouble import Handling
@@ -168,10 +175,16 @@ class Wiring:
         self._handling.handle(
             text,
             {
-                SweepItem: self._pulse.beating(lambda item: self._sweeper.sweep(item)),  # noqa: PLW0108
+                SweepItem: self._pulse.beating(self._feed),
                 GrantItem: lambda item: self._sweeper.record(item),  # noqa: PLW0108
             },
         )
+
+    def _feed(self, item: SweepItem) -> None:
+        if item.backfill:
+            self.backfiller.turn(item)
+        else:
+            self._sweeper.sweep(item)
 
     def collect(self, text: bytes) -> None:
         """Keep one text from a poison queue."""
@@ -184,7 +197,7 @@ class Wiring:
         try:
             with self._pulse.timing():
                 settings = self.settings
-                return sweep_missed(
+                swept = sweep_missed(
                     grants=self._grants,
                     mailboxes=self._mailboxes,
                     send=self._send,
@@ -192,8 +205,21 @@ class Wiring:
                     sync_since=self.sync_since(),
                     now=int(self.clock()),
                 )
+                self.backfiller.look_after()
+                return swept
         finally:
             self._tell_vitals()
+
+    def shorten_journal(self) -> None:
+        """Shorten some records that are older than JOURNAL_RETENTION_DAYS; a key to mend stops nothing else."""
+        keep = self.settings.journal_retention
+        if keep is None:
+            return
+        try:
+            ErasureKey.from_env(self._env).required()
+            self._retention.shorten(keep=keep)
+        except ConfigurationError as error:
+            telemetry.emit("journal_not_shortened", reason=error.reason, evidence=error.evidence, advice=error)
 
     def verify_nightly(self) -> Night:
         """Prove for each mailbox that the messages of the last days are accounted for, as far as the time goes."""
@@ -281,6 +307,7 @@ class Wiring:
         from mailsync.dataverse.access import Access
         from mailsync.doctor import Doctor
         from mailsync.doctor.dataverse import DataverseSide
+        from mailsync.doctor.erasure import ErasureSide
         from mailsync.doctor.nylas import NylasSide
         from mailsync.named import as_mailbox
         from mailsync.nylas.webhooks import PATH
@@ -292,6 +319,11 @@ class Wiring:
             env=self._env,
             host=_read_json(HERE / "host.json"),
             probe=lambda: self._once("probe", lambda: Probe(self._account)),
+            erasure=ErasureSide(
+                key=lambda: ErasureKey.from_env(self._env),
+                is_hashing=lambda: self._tombstones.is_ours,
+                is_retention_set=bool(self._env.get("JOURNAL_RETENTION_DAYS", "").strip()),
+            ),
             nylas=NylasSide(
                 grants=lambda: self._grants.all(),  # noqa: PLW0108  # settings that can't be used are a finding
                 webhooks=lambda: self.webhooks,
@@ -438,6 +470,35 @@ class Wiring:
         return self._once("replayer", self._make_replayer)
 
     @property
+    def backfiller(self) -> Backfiller:
+        """Brings old mail that somebody asked for."""
+        return self._once("backfiller", self._make_backfiller)
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        """Says what a backfill would do, and writes nothing."""
+        from mailsync.rehearse import Rehearsal
+
+        return self._once(
+            "rehearsal",
+            lambda: Rehearsal(
+                listings=self._listings, journal=self._journal, simulator=self.simulator, policy=self.policy
+            ),
+        )
+
+    def folder(self, grant: str, named: str) -> str:
+        """The id of the folder of a mailbox that a person names; raises UnknownFolderError."""
+        from mailsync.named import folder_named
+
+        return folder_named(named, self._patience(lambda: self._reader.folders(grant)).values())
+
+    @property
+    def eraser(self) -> Eraser:
+        """Erases the mails with a person; raises ConfigurationError without ERASURE_KEY."""
+        ErasureKey.from_env(self._env).required()
+        return self._once("eraser", self._make_eraser)
+
+    @property
     def explainer(self) -> Explainer:
         """Tells what became of a message; needs nothing but storage for what is in the journal."""
         return self._once("explainer", self._make_explainer)
@@ -471,13 +532,45 @@ class Wiring:
     def _journal(self) -> Journal:
         from mailsync.storage.journal import Journal
 
-        return self._once("journal", lambda: Journal(self._account))
+        return self._once("journal", lambda: Journal(self._account, self._tombstones))
+
+    @property
+    def _sightings(self) -> Sightings:
+        from mailsync.storage.threads import Sightings
+
+        return self._once("sightings", lambda: Sightings(self._account, self._tombstones))
+
+    @property
+    def _tombstones(self) -> Tombstones:
+        """What was erased, as far as there is a key to recognise it by; asks for no other setting."""
+        from mailsync.storage.pseudonyms import Pseudonyms
+        from mailsync.storage.tombstones import Tombstones
+
+        key = ErasureKey.from_env(self._env).value
+        pseudonyms = Pseudonyms(key) if key is not None else None
+        return self._once("tombstones", lambda: Tombstones(self._account, pseudonyms, clock=self.clock))
 
     @property
     def _mailboxes(self) -> Mailboxes:
         from mailsync.storage.mailboxes import Mailboxes
 
         return self._once("mailboxes", lambda: Mailboxes(self._account))
+
+    @property
+    def _retention(self) -> Retention:
+        from mailsync.retention import Retention
+        from mailsync.storage.walks import Walks
+
+        return self._once(
+            "retention",
+            lambda: Retention(
+                journal=self._journal,
+                sightings=self._sightings,
+                tombstones=self._tombstones,
+                walks=Walks(self._account),
+                clock=self.clock,
+            ),
+        )
 
     @property
     def _grants(self) -> Grants:
@@ -728,7 +821,7 @@ class Wiring:
     def _make_writer(self) -> EmailWriter:
         from mailsync.gates import Gate
         from mailsync.kinship import Kinship
-        from mailsync.storage.threads import Awaited, Sightings
+        from mailsync.storage.threads import Awaited
         from mailsync.write import EmailWriter
 
         kinship = Kinship(
@@ -739,7 +832,8 @@ class Wiring:
             resolver=self._resolver,
             creation=self._once("creation", self._make_creation),
             journal=self._journal,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
+            tombstones=self._tombstones,
             kinship=kinship,
             connected=self._connected,
             policy=self.policy,
@@ -763,6 +857,44 @@ class Wiring:
             overlap=settings.sweep_overlap,
             page_size=settings.sweep_page_size,
             measures=self.measures,
+            clock=self.clock,
+        )
+
+    def _make_backfiller(self) -> Backfiller:
+        from mailsync.backfill import Backfiller
+        from mailsync.storage.backfills import Backfills
+        from mailsync.storage.envelope import MESSAGES
+
+        return Backfiller(
+            backfills=Backfills(self._account),
+            connected=lambda: self._connected,
+            journal=self._journal,
+            mailboxes=self._mailboxes,
+            send=self._send,
+            depth=lambda: self.queues.depth(MESSAGES),
+            page_size=self.settings.sweep_page_size,
+            clock=self.clock,
+        )
+
+    def _make_eraser(self) -> Eraser:
+        from mailsync.dataverse.correspondence import Correspondence
+        from mailsync.erase import Eraser
+        from mailsync.storage.threads import Awaited
+
+        return Eraser(
+            correspondence=Correspondence(self._api),
+            emails=self.emails,
+            grants=self._grants,
+            reader=self._reader,
+            connected=self._connected,
+            journal=self._journal,
+            sightings=self._sightings,
+            awaited=Awaited(self._account),
+            aside=self.aside,
+            mailboxes=self._mailboxes,
+            tombstones=self._tombstones,
+            page_size=self.settings.sweep_page_size,
+            patience=self._patience,
             clock=self.clock,
         )
 
@@ -806,12 +938,11 @@ class Wiring:
 
     def _make_replayer(self) -> Replayer:
         from mailsync.replay import Replayer
-        from mailsync.storage.threads import Sightings
 
         return Replayer(
             aside=self.aside,
             journal=self._journal,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
             connected=lambda: self._connected,
             send=self._send,
             patience=self._patience,
@@ -821,12 +952,12 @@ class Wiring:
 
     def _make_explainer(self) -> Explainer:
         from mailsync.explain import Explainer
-        from mailsync.storage.threads import Sightings
 
         return Explainer(
             journal=self._journal,
             aside=self.aside,
-            sightings=Sightings(self._account),
+            sightings=self._sightings,
+            tombstones=self._tombstones,
             mailboxes=self._mailboxes,
             connected=lambda: self._connected,
             emails=lambda: self.emails,

@@ -21,9 +21,10 @@ from mailsync.gates import Gate
 from mailsync.kinship import Kinship
 from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
-from mailsync.storage.envelope import DeletedItem, MessageItem
-from mailsync.storage.journal import Entry, Journal
+from mailsync.storage.envelope import DeletedItem, MessageItem, bypasses, is_backfills
+from mailsync.storage.journal import ERASED, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
+from mailsync.storage.tombstones import Tombstones
 from mailsync.telemetry import Event, emit, mark
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
@@ -52,8 +53,10 @@ EVENTS: dict[Kind, Event] = {
     Kind.ADOPTED: "email_adopted",
     Kind.REMOVED: "email_removed",
     Kind.SKIPPED: "message_skipped",
+    Kind.ERASED: "message_erased",
 }
 REUSED = "message_id_reused"
+CREATED = "message.created"
 MOST_RIVALS = 10
 
 
@@ -121,6 +124,7 @@ class EmailWriter:
         creation: Creation,
         journal: Journal,
         sightings: Sightings,
+        tombstones: Tombstones,
         kinship: Kinship,
         connected: Connected,
         policy: Policy,
@@ -134,6 +138,7 @@ class EmailWriter:
         self._creation = creation
         self._journal = journal
         self._sightings = sightings
+        self._tombstones = tombstones
         self._kinship = kinship
         self._connected = connected
         self._policy = policy
@@ -145,22 +150,14 @@ class EmailWriter:
     def write(self, item: MessageItem) -> Outcome:
         """Bring one message into Dataverse, or say why not. Raises what `errors` names."""
         started = self._clock()
-        known = self._journal.get(item.grant, item.message)
+        known = self._journal.get(item.grant, item.message, date=item.date)
         if known is not None and known.kind.is_final:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
             return Outcome(known.kind, known.reason, known.activityid, was_known=True)
         self._emails.check()
-        facts = self._facts(item, known, started)
-        entry = self._entry(item, facts)
-        skip = judge(Step.COPY, facts.case(), self._policy)
-        if skip is None:
-            facts = self._with_header(facts)
-            skip = judge(Step.HEADERS, facts.case(), self._policy)
-        if skip is None or self._was_begun(known):
-            outcome = self._written(item, facts, entry, known)
-        else:
-            outcome = self._skipped(skip, entry, known)
-        waited = self._measures.outcome(item, outcome.kind, outcome.reason, date=entry.date)
+        with self._emails.bypassing(_bypass(item, known)):
+            outcome, date = self._decided(item, known, started)
+        waited = self._measures.outcome(item, outcome.kind, outcome.reason, date=date)
         mark(activity=outcome.activityid)
         emit(
             EVENTS[outcome.kind],
@@ -175,9 +172,23 @@ class EmailWriter:
         )
         return outcome
 
+    def _decided(self, item: MessageItem, known: Entry | None, started: float) -> tuple[Outcome, int | None]:
+        """What becomes of the message, and when it is dated."""
+        facts = self._facts(item, known, started)
+        entry = self._entry(item, facts)
+        if self._was_erased(facts.identity):
+            return self._erased(entry, known), entry.date
+        skip = judge(Step.COPY, facts.case(), self._policy)
+        if skip is None:
+            facts = self._with_header(facts)
+            skip = judge(Step.HEADERS, facts.case(), self._policy)
+        if skip is None or self._was_begun(known):
+            return self._written(item, facts, entry, known), entry.date
+        return self._skipped(skip, entry, known), entry.date
+
     def record_deleted(self, item: DeletedItem) -> None:
         """Note that a message is gone from its mailbox; what stands in Dataverse stays."""
-        known = self._journal.get(item.grant, item.message)
+        known = self._journal.get(item.grant, item.message)  # nobody says when it was dated
         now = int(self._clock())
         if known is not None and (known.kind.is_final or known.kind in {Kind.SKIPPED, Kind.PUT_ASIDE}):
             self._journal.put(replace(known, detail=f"deleted in the mailbox by {now}"), known)
@@ -216,6 +227,16 @@ class EmailWriter:
             started=started,
             was_begun=known is not None and known.activityid is not None,
         )
+
+    def _was_erased(self, identity: Identity) -> bool:
+        """Whether somebody had this mail erased: by its Message-ID, or by where an attempt at it began."""
+        own = (identity.activityid, *([activityid_of(identity.message_id)] if identity.message_id else ()))
+        return any(self._tombstones.has_erased(str(one)) for one in own)
+
+    def _erased(self, entry: Entry, known: Entry | None) -> Outcome:
+        """What a mailbox brings of an erased mail leaves a tombstone as the others did."""
+        self._journal.bury(entry, known)
+        return Outcome(Kind.ERASED, ERASED)
 
     def _with_header(self, facts: _Facts) -> _Facts:
         """The facts with the whole header, read now if a rule needs it and it did not come along."""
@@ -266,6 +287,8 @@ class EmailWriter:
 
     def _wait_for_senders_copy(self, item: MessageItem, facts: _Facts) -> None:
         """A colleague's mailbox holds the sender's own copy, with the Bcc: for some minutes that one goes first."""
+        if is_backfills(item.source):
+            return  # of old mail the sender's copy comes when somebody brings it too, or never
         waited = self._clock() - item.first_seen
         if waited >= SENDERS_COPY_PATIENCE or facts.copy.lies_in("sent"):
             return
@@ -280,7 +303,8 @@ class EmailWriter:
     def _placed(self, decided: _Decided, sightings: tuple[Sighting, ...]) -> _Placed:
         """Write the email, or find that it stands, was removed, or is another mail under the same Message-ID."""
         email, resolved = decided.email, decided.resolved
-        seen = next((sighting for sighting in sightings if sighting.guard == email.guard), None)
+        own = str(email.activityid)
+        seen = next((one for one in sightings if self._sightings.is_of(one, own, email.guard)), None)
         if seen is not None:
             return self._seen_before(decided, seen)
         if sightings:
@@ -323,8 +347,8 @@ class EmailWriter:
         detail = self._hung(decided)
         return _Placed(Kind.WRITTEN, reason, email.activityid, put.activityid, email.guard, detail, put.notes)
 
-    def _gone(self, decided: _Decided, reason: str, stood: str) -> _Placed:
-        return _Placed(Kind.REMOVED, reason, decided.email.activityid, stood, decided.email.guard)
+    def _gone(self, decided: _Decided, reason: str, stood: str, kind: Kind = Kind.REMOVED) -> _Placed:
+        return _Placed(kind, reason, decided.email.activityid, stood, decided.email.guard)
 
     def _met(self, decided: _Decided, standing: Standing) -> _Placed:
         """An email nobody of us has seen stands under our id or our Message-ID."""
@@ -338,11 +362,11 @@ class EmailWriter:
     def _seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
         """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
         existing = decided.resolved.existing
-        if existing is not None and existing.activityid == seen.stands:
-            return self._taken_over(decided, seen.stands, is_completed=existing.is_completed)
-        standing = self._emails.read(seen.stands)
+        if existing is not None and seen.stands in {existing.activityid, ""}:
+            return self._taken_over(decided, existing.activityid, is_completed=existing.is_completed)
+        standing = self._emails.read(seen.stands) if seen.stands else None
         if standing is None:
-            return self._gone(decided, "removed_in_dataverse", seen.stands)
+            return self._gone(decided, "removed_in_dataverse", seen.stands or str(decided.email.activityid))
         return self._taken_over(decided, seen.stands, is_completed=standing.is_completed)
 
     def _taken_over(self, decided: _Decided, stands: str, *, is_completed: bool) -> _Placed:
@@ -365,6 +389,8 @@ class EmailWriter:
     def _another_mail(self, decided: _Decided) -> _Placed:
         """The Message-ID is taken by a different mail: this one is written under an id of its own."""
         other = replace(decided, email=as_another_mail(decided.email))
+        if self._tombstones.has_erased(str(other.email.activityid)):
+            return self._gone(other, ERASED, str(other.email.activityid), Kind.ERASED)
         seen = next(iter(self._sightings.of(str(other.email.activityid))), None)
         if seen is not None:
             return self._seen_before(replace(other, resolved=Resolved()), seen)
@@ -378,6 +404,8 @@ class EmailWriter:
         return _Placed(Kind.ALREADY_THERE, REUSED, email.activityid, put.activityid, email.guard, detail, put.notes)
 
     def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
+        if placed.kind is Kind.ERASED:
+            return self._erased(entry, known)
         final = replace(
             entry,
             kind=placed.kind,
@@ -474,6 +502,12 @@ class EmailWriter:
             notification=item.notification,
             attempt=item.attempt,
         )
+
+
+def _bypass(item: MessageItem, known: Entry | None) -> bool:
+    """Whether automation stays silent: of what a backfill brings that was told so, unless it has come just now."""
+    waits = known is not None and bypasses(known.source) and item.source != CREATED
+    return waits or bypasses(item.source)
 
 
 def _notes(decided: _Decided) -> tuple[str, ...]:

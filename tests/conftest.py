@@ -9,7 +9,18 @@ import pytest
 
 from sandbox.azurite import Azurite
 
-SCRUBBED = ("AZURE_", "NYLAS_", "DATAVERSE_", "AzureWebJobs", "SWEEP_", "SYNC_", "TRACKING_", "ADOPT_")
+SCRUBBED = (
+    "AZURE_",
+    "NYLAS_",
+    "DATAVERSE_",
+    "AzureWebJobs",
+    "SWEEP_",
+    "SYNC_",
+    "TRACKING_",
+    "ADOPT_",
+    "ERASURE_",
+    "JOURNAL_",
+)
 
 for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
     del os.environ[_name]
@@ -19,5 +30,5 @@ for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
 def azurite() -> Iterator[Azurite]:
     """The storage emulator. In its first account each test uses queues, tables or grants of its own; the others are for
     whole worlds, one each."""
-    with Azurite(accounts=16) as running:
+    with Azurite(accounts=20) as running:
         yield running

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from mailsync.admin import aside, dataverse, doctor, explain, mailboxes, policy, simulate, sweep, verify, webhook
+from mailsync.admin import (
+    aside,
+    backfill,
+    dataverse,
+    doctor,
+    erase,
+    explain,
+    mailboxes,
+    policy,
+    simulate,
+    sweep,
+    verify,
+    webhook,
+)
 
 app = typer.Typer(
     name="mailsync",
@@ -24,7 +37,9 @@ app.command("verify")(verify.verify)
 app.command("explain")(explain.explain)
 app.command("sweep")(sweep.sweep)
 app.command("simulate")(simulate.simulate)
+app.command("erase")(erase.erase)
 app.add_typer(aside.app, name="aside")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(policy.app, name="policy")
 app.add_typer(dataverse.app, name="dataverse")
 app.add_typer(webhook.app, name="webhook")

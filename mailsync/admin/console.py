@@ -47,6 +47,11 @@ def say_json(said: Mapping[str, Any]) -> None:
     typer.echo(as_text(said))
 
 
+def say_json_line(said: Mapping[str, Any]) -> None:
+    """Print one of several answers for a machine, on a line of its own."""
+    typer.echo(json.dumps(said))
+
+
 def as_text(said: Mapping[str, Any]) -> str:
     """An answer for a machine, as it is printed and kept."""
     return json.dumps(said, indent=2)

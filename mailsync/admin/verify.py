@@ -115,7 +115,7 @@ def _mended(wiring: Wiring, proof: Proof, *, repair: bool, recreate: bool, yes: 
         done["repaired"] = wiring.replayer.repair(proof.of("unexplained"))
         if not as_json:
             say("", f"{done['repaired']} enqueued; run verify again to see them arrive.")
-    removed = proof.of("removed")
+    removed = proof.to_recreate
     if recreate and removed:
         if not yes:
             _ask(removed)

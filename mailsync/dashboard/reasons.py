@@ -77,6 +77,14 @@ REASONS: Mapping[str, Meaning] = {
         "Dataverse gives no email to the fallback owner", "Check owner.fallback in tracking.toml, and its roles."
     ),
     "dataverse_url": _setting("There is no Dataverse at the address given", "Check DATAVERSE_URL."),
+    "bypass_refused": _setting(
+        "An import may not go past the organisation's automation",
+        "Run `python -m mailsync dataverse setup --with-bypass`; the import goes on by itself.",
+    ),
+    "erasure_key": _setting(
+        "The key of what was erased is missing or another",
+        "Give ERASURE_KEY the value it had; erasing and shortening wait, mail flows on.",
+    ),
     "nylas_id_column": _setting(
         "The column for Nylas' message id can't be used",
         "Check DATAVERSE_NYLAS_ID_COLUMN: is it there, and long enough?",
@@ -93,6 +101,7 @@ REASONS: Mapping[str, Meaning] = {
         MAILBOX, Who.OWNER, "The mailbox was disconnected", "Connect the mailbox again, then replay what was put aside."
     ),
     "mailbox_contended": _passing(MAILBOX, "Several workers were at one mailbox"),
+    "backfill_contended": _passing(MAILBOX, "Several workers were at one import"),
     "mailbox_swept": _passing(MAILBOX, "A mailbox is being looked through already"),
     "mailbox_closed": _passing(MAILBOX, "A mailbox is left alone for a while"),
     "mailbox_busy": _passing(MAILBOX, "A mailbox has as many requests as it may have"),

@@ -174,6 +174,18 @@ class AddressBook:
         self._remember(owners)
         return {address: choice for address, choice in owners.items() if choice != NOBODY}
 
+    def everybody(self, question: Question, answers: Sequence[Answer]) -> tuple[Candidate, ...]:
+        """Every row that carries one of the addresses in a question, active or not; nothing is remembered of it."""
+        asked = set(question.addresses)
+        found: dict[tuple[str, str], Candidate] = {}
+        for source, answer in zip(question.sources, answers, strict=True):
+            if answer.status == 404 and complaint_of(answer).code in SEGMENT_MISSING:
+                continue
+            for address, candidate in _candidates(source, answer):
+                if address in asked:
+                    found.setdefault((candidate.table, candidate.id), candidate)
+        return tuple(found.values())
+
     def forget(self, addresses: Iterable[str]) -> None:
         """Drop what a write proved wrong."""
         with self._lock:
@@ -201,14 +213,18 @@ def _search(source: _Source, spelled: Sequence[str]) -> str:
     return odata.query(source.entity_set, select=",".join(columns), filter=wanted)
 
 
-def _spellings(address: str) -> Iterator[str]:
+def spellings(address: str) -> Iterator[str]:
     """An address as we write it and, for an internationalised domain, as a person would have typed it."""
+    yield address
+    local, _, domain = address.rpartition("@")
+    if "xn--" in domain:
+        with suppress(idna.IDNAError):
+            yield f"{local}@{idna.decode(domain)}"
+
+
+def _spellings(address: str) -> Iterator[str]:
     for written in dict.fromkeys((address, without_tag(address))):
-        yield written
-        local, _, domain = written.rpartition("@")
-        if "xn--" in domain:
-            with suppress(idna.IDNAError):
-                yield f"{local}@{idna.decode(domain)}"
+        yield from spellings(written)
 
 
 def _candidates(source: _Source, answer: Answer) -> Iterator[tuple[str, Candidate]]:

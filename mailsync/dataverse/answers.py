@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mailsync.dataverse.privileges import BYPASS
 from mailsync.errors import (
     ConfigurationError,
     Evidence,
@@ -102,6 +103,11 @@ def is_done(answer: Answer) -> bool:
     return answer.status in {201, 204}
 
 
+def is_bypass_refused(answer: Answer) -> bool:
+    """Whether a write was refused for going past the organisation's automation, and for nothing in its row."""
+    return answer.status == 403 and BYPASS.lower() in complaint_of(answer).message.lower()
+
+
 def failure_of(answer: Answer) -> MailSyncError:
     """The error an unsuccessful answer stands for; 404 and 412 are often no failure and are asked about before."""
     evidence = evidence_of(answer)
@@ -128,6 +134,14 @@ def failure_of(answer: Answer) -> MailSyncError:
             scope=Scope.ORGANISATION,
             evidence=evidence,
             retry_after=answer.retry_after,
+        )
+    if is_bypass_refused(answer):
+        return ConfigurationError(
+            "this mail is to go past the organisation's automation, and the role of this identity lacks "
+            f"{BYPASS}; `dataverse setup --with-bypass` gives it",
+            reason="bypass_refused",
+            scope=Scope.ORGANISATION,
+            evidence=evidence,
         )
     lacking = lacking_in(complaint_of(answer)) if status == 403 else ""
     if lacking:

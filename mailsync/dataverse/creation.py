@@ -30,6 +30,7 @@ from mailsync.dataverse.answers import (
     complaint_of,
     evidence_of,
     failure_of,
+    is_bypass_refused,
     is_done,
     lacking_in,
 )
@@ -482,7 +483,7 @@ class Creation:
     def _gives_way(self, work: _Work, answer: Answer) -> bool:
         """Whether it was its owner for whom an email was refused, and another one is there to try."""
         owner, complaint = work.email.owner, complaint_of(answer)
-        if owner.record is None or owner == work.fallback or owner.rule == "fallback":
+        if owner.record is None or owner == work.fallback or owner.rule == "fallback" or is_bypass_refused(answer):
             return False
         # a privilege that we lack ourselves is answered 403 as well, and names us
         is_named = owner.record.id.lower() in complaint.message.lower()

@@ -6,6 +6,7 @@ How one is created is `creation`'s business, what is asked before that `resolver
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 
@@ -80,6 +81,10 @@ class Emails:
     def check(self) -> None:
         """Raise TransientError while Dataverse is known to be out of reach: then nothing need be read for an email."""
         self._api.check()
+
+    def bypassing(self, bypass: bool) -> AbstractContextManager[None]:
+        """Within it, writes of this thread go past what the organisation automated, if asked to."""
+        return self._api.bypassing() if bypass else nullcontext()
 
     def read(self, activityid: str) -> Standing | None:
         """An email as it stands, or None when it isn't there; one round trip."""

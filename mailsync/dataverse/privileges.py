@@ -53,7 +53,9 @@ TABLES = (
         "email", "Activity", (APPEND, APPEND_TO), "parties, what a mail is about, the mail it answers, queue items"
     ),
     TableNeed("email", "Activity", (ASSIGN,), "whoever sent or received a mail owns it"),
-    TableNeed("email", "Activity", (DELETE,), "an email that turns out to be refused is taken back"),
+    TableNeed(
+        "email", "Activity", (DELETE,), "an email that turns out to be refused is taken back; a person's are erased"
+    ),
     TableNeed("contact", "Contact", _LINKED, "parties, and what mail is about"),
     TableNeed("account", "Account", _LINKED, "parties, and what mail is about"),
     TableNeed("lead", "Lead", _LINKED, "parties, and what mail is about", optional=True),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailsync.doctor.dataverse import DataverseSide, examine_dataverse
+from mailsync.doctor.erasure import ErasureSide, examine_erasure
 from mailsync.doctor.findings import Finding, Findings, Result, good, looked
 from mailsync.doctor.host import examine_host
 from mailsync.doctor.nylas import NylasSide, examine_nylas
@@ -31,6 +32,7 @@ class Doctor:
     host: Mapping[str, Any] | None
     """What host.json says; None where it can't be read."""
     probe: Callable[[], Probe]
+    erasure: ErasureSide
     nylas: NylasSide
     dataverse: DataverseSide
     policy: Callable[[], Policy]
@@ -45,6 +47,7 @@ class Doctor:
         yield from looked("policy", "policy", self._policy)
         yield from examine_host(self.host, self.env)
         yield from examine_storage(self.probe, now=self.clock())
+        yield from examine_erasure(self.erasure)
         yield from examine_nylas(self.nylas, now=self.clock())
         yield from examine_dataverse(self.dataverse, now=self.clock())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
@@ -179,8 +179,10 @@ class Reader:
         with self._streamed(grant, url, {"message_id": message}) as pieces:
             yield pieces
 
-    def page(self, grant: str, *, after: int, before: int, limit: int, cursor: str | None) -> Page:
-        """One page of the messages between two moments (unix seconds), newest first; one request.
+    def page(
+        self, grant: str, *, after: int, before: int, limit: int, cursor: str | None, folder: str | None = None
+    ) -> Page:
+        """One page of the messages between two moments (unix seconds), of one folder or all, newest first; one request.
 
         A message in another shape than documented counts by its id alone; one without an id is told in the log, for
         nobody can ask for it. Raises CursorError when Nylas refuses a cursor it gave out.
@@ -191,6 +193,8 @@ class Reader:
             "received_before": str(before),
             "select": "id,grant_id,date,folders",
         }
+        if folder is not None:
+            params["in"] = folder
         if cursor is not None:
             params["page_token"] = cursor
         try:
@@ -215,6 +219,28 @@ class Reader:
         if None in listed:
             emit("messages_without_id", grant=grant, count=listed.count(None))
         return Page(messages=tuple(one for one in listed if one is not None), cursor=many.next_cursor or None)
+
+    def correspondence(
+        self, grant: str, addresses: Sequence[str], *, limit: int, cursor: str | None
+    ) -> tuple[tuple[Message, ...], str | None]:
+        """One page of the messages of whatever age that name one of these addresses, and where the next one begins.
+
+        At most 25 addresses. With what tells a message's identity and nothing else of it; one in another shape than
+        documented counts by its id alone.
+        """
+        params = {
+            "limit": str(limit),
+            "any_email": ",".join(addresses),
+            "fields": "include_basic_headers",
+            "select": "id,grant_id,date,subject,from,to,cc,bcc,headers",
+            **({"page_token": cursor} if cursor is not None else {}),
+        }
+        url = f"{self._grants}/{quote(grant, safe='')}/messages"
+        answer = self._get(grant, url, params, units=UNITS_OF_LIST + limit * UNITS_OF_GET, patience=PATIENCE)
+        many = _decoded(answer.body, _Many, answer)
+        shown = _decoded(many.data, tuple[msgspec.Raw, ...] | None, answer) or ()
+        found = (_readable(one, Message) or _bare(one) for one in shown)
+        return tuple(one for one in found if one is not None), many.next_cursor or None
 
     def folders(self, grant: str) -> Mapping[str, Folder]:
         """Each folder of a mailbox, by id and, where no id is so spelled, by name.
@@ -337,6 +363,11 @@ def _listed(shown: msgspec.Raw) -> Listed | None:
     if listed is None and (named := _readable(shown, _Named)) is not None:
         return Listed(named.id)
     return listed
+
+
+def _bare(shown: msgspec.Raw) -> Message | None:
+    named = _readable(shown, _Named)
+    return Message(id=named.id) if named is not None else None
 
 
 def _readable(shown: msgspec.Raw, shape: type[T]) -> T | None:

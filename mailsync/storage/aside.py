@@ -6,7 +6,7 @@ Partition = grant. A row waits until somebody replays its item; if that fails to
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -44,6 +44,11 @@ class Kept:
     def kind(self) -> str:
         """What was put aside: message, deleted, sweep, grant or text."""
         return self.row.partition(":")[0]
+
+    @property
+    def digest(self) -> str:
+        """The hash of what it is about; of a message's item that of the message's id."""
+        return self.row.partition(":")[2]
 
     @property
     def key(self) -> str:
@@ -139,6 +144,13 @@ class Aside:
         row = self._rows.get(grant, f"message:{_digest(message)}")
         return _kept(row) if row is not None else None
 
+    def erase(self, is_meant: Callable[[Kept], bool]) -> int:
+        """Take away what is meant, replayed or not; returns how many. Reads the whole table."""
+        meant = [kept for kept in self.kept() if is_meant(kept)]
+        for kept in meant:
+            self._rows.delete(kept.grant, kept.row)
+        return len(meant)
+
     def note_replayed(self, kept: Kept, *, now: int) -> bool:
         """Note that an item is back on its queue; False when it was put aside again meanwhile, and waits anew."""
         try:
@@ -176,6 +188,8 @@ def _about(item: Item) -> str:
     match item:
         case MessageItem() | DeletedItem():
             return item.message
+        case SweepItem(backfill=str()):
+            return f"{item.grant} {item.backfill}"
         case SweepItem(after=None):
             return item.grant
         case SweepItem():

@@ -14,6 +14,11 @@ import msgspec
 from mailsync.errors import MessageError
 
 VERSION = 1
+BACKFILL = "backfill:"
+"""How the source of what a backfill brings begins; its id follows."""
+BYPASS = "-bypass"
+"""How the id of a backfill ends whose mail goes past what the organisation automated in Dataverse. It stands in the
+source, so that whoever takes a message up again later knows."""
 MESSAGES = "nylas-messages"
 SWEEPS = "mailbox-sweeps"
 
@@ -66,13 +71,18 @@ class DeletedItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
 
 class SweepItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="sweep", omit_defaults=True):
-    """One mailbox to look through: its next window, or one from `after` to `before` that somebody asked for."""
+    """One mailbox to look through: its next window, or one from `after` to `before` that somebody asked for.
+
+    With `backfill`, one page of that, while it is still this turn of it.
+    """
 
     grant: str
     source: str
     first_seen: int
     after: int | None = None
     before: int | None = None
+    backfill: str | None = None
+    turn: int = 0
     notification: str | None = None
     attempt: int = 0
     misses: int = 0
@@ -108,6 +118,16 @@ class _Envelope(msgspec.Struct, frozen=True):
 _envelopes = msgspec.json.Decoder(_Envelope)
 _items: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Item)
 _encoder = msgspec.json.Encoder()
+
+
+def is_backfills(source: str) -> bool:
+    """Whether a backfill brings what is of this source, which may be of any age."""
+    return source.startswith(BACKFILL)
+
+
+def bypasses(source: str) -> bool:
+    """Whether nothing that the organisation automated shall answer what is of this source."""
+    return is_backfills(source) and source.endswith(BYPASS)
 
 
 def queue_of(item: Item) -> str:

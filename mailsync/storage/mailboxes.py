@@ -114,6 +114,10 @@ class Mailboxes:
         since = {} if is_told_again else {"since": _text(at if at is not None else expired)}
         self._merge(grant, status=status, expired=_text(expired), **since)
 
+    def erase(self, grant: str) -> None:
+        """Forget whose mailbox this was; that there was one, and how far it was swept, is kept."""
+        self._merge(grant, email="", aliases="")
+
     def note_waiting(self, grant: str) -> None:
         """Note that messages of this mailbox wait in the journal for its grant to be renewed."""
         self._merge(grant, waiting=uuid.uuid4().hex)

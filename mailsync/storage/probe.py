@@ -17,7 +17,18 @@ from mailsync.storage.account import StorageAccount, storage_failures
 from mailsync.storage.envelope import MESSAGES, SWEEPS
 
 QUEUES = (MESSAGES, SWEEPS, f"{MESSAGES}-poison", f"{SWEEPS}-poison")
-TABLES = ("journal", "sightings", "mailboxes", "aside", "awaited")
+TABLES = (
+    "journal",
+    "sightings",
+    "mailboxes",
+    "aside",
+    "awaited",
+    "backfills",
+    "tombstones",
+    "counts",
+    "proofs",
+    "instances",
+)
 TRIED = "mailboxes"
 PARTITION = "doctor"
 

@@ -92,6 +92,14 @@ class Queues:
                 self._make(client)
                 self._put(client, text, hidden)
 
+    def depth(self, name: str) -> int:
+        """About how many items lie on a queue, hidden ones too; one storage call."""
+        with storage_failures():
+            try:
+                return self._clients[name].get_queue_properties().approximate_message_count or 0
+            except ResourceNotFoundError:
+                return 0
+
     @staticmethod
     def _put(client: QueueClient, text: str, hidden: int) -> None:
         client.send_message(text, visibility_timeout=hidden or None, time_to_live=FOR_EVER)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, TypeVar
 
 from azure.core import MatchConditions
@@ -55,6 +56,22 @@ class Table:
                 )
             except ResourceNotFoundError:
                 return
+
+    def walk(self, after: tuple[str, str], most: int, *, first: str = "", end: str = "~") -> list[Row]:
+        """Up to so many rows with keys from `first` to before `end`, in the order of partitions and keys, from right
+        behind one; one storage call for each thousand, and one for each end of a partition."""
+        partition, key = after
+        found: list[Row] = []
+        within = "RowKey gt @key and RowKey ge @first and RowKey lt @end"
+        for text in (
+            f"PartitionKey eq @partition and {within}",
+            "PartitionKey gt @partition and RowKey ge @first and RowKey lt @end",
+        ):
+            asked = {"partition": partition, "first": first, "end": end, **({"key": key} if "@key" in text else {})}
+            found += islice(self.query(text, asked), most - len(found))
+            if len(found) == most:
+                break
+        return found
 
     def put(self, row: Row, *, merge: bool = False) -> None:
         """Write a row whatever stands there."""

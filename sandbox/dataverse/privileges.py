@@ -66,6 +66,10 @@ class Privileges:
         """Add a column to a table. [unproven]"""
         self._need("prvCreateAttribute")
 
+    def bypass(self, privilege: str) -> None:
+        """Go past what the organisation automated."""
+        self._need(privilege)
+
     def impersonate(self) -> None:
         """Act for another user."""
         self._need("prvActOnBehalfOfAnotherUser")

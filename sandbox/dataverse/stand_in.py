@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from starlette.types import Receive, Scope, Send
 
 from sandbox.dataverse.answers import Answer, failure
+from sandbox.dataverse.automation import Ran
 from sandbox.dataverse.batch import Batches
 from sandbox.dataverse.bodies import change_of
 from sandbox.dataverse.model import Table, load_model
@@ -155,6 +156,11 @@ class DataverseStandIn:
         """The privileges that a user has by its roles, with their depths."""
         with self._lock:
             return self._security.of_user(str(user).lower())
+
+    @property
+    def automation(self) -> deque[Ran]:
+        """What of the organisation's own answered each write so far, those rolled back included; may be cleared."""
+        return self._writing.automation.log
 
     @property
     def roleless(self) -> set[str]:

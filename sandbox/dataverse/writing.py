@@ -8,11 +8,13 @@ name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import uuid4
 
 from sandbox.dataverse import attachments, queue_items, security
 from sandbox.dataverse.answers import VERSION, Answer
 from sandbox.dataverse.attachments import Attachments
+from sandbox.dataverse.automation import Automation
 from sandbox.dataverse.bodies import change_of
 from sandbox.dataverse.emails import Emails
 from sandbox.dataverse.followings import Followings
@@ -44,6 +46,7 @@ class Writing:
         self._privileges = privileges
         self._behaviour = behaviour
         self.owners = Owners(rows, behaviour)
+        self.automation = Automation(privileges)
         in_queues = QueueItems(rows)
         self.emails = Emails(rows, in_queues, behaviour)
         self._particular: Mapping[str, Followings] = {
@@ -78,8 +81,10 @@ class Writing:
             return self._created(request, table, change, row_id)
         self._privileges.act(table, "write")
         self._privileges.write(table, change, request.caller)
+        answering = self.automation.answering(request, "update", table, row_id)
         with self._rows.step():
             self._change(request, table, row_id, change)
+        self.automation.log.append(answering)
         return self._reading.written(request, table, row_id, created=False)
 
     def remove(self, request: Request, table: Table, row_id: str) -> Answer:
@@ -91,8 +96,10 @@ class Writing:
             raise missing(table.logical, row_id)
         self._privileges.act(table, "delete")
         check_version(request, table, row_id, version)
+        answering = self.automation.answering(request, "delete", table, row_id)
         with self._rows.step():
             self.delete(table, row_id)
+        self.automation.log.append(answering)
         return Answer(204, (VERSION,))
 
     def _created(self, request: Request, table: Table, change: Change, row_id: str | None = None) -> Answer:
@@ -109,12 +116,15 @@ class Writing:
         """Make a row that a request asks for; its id."""
         self._privileges.act(table, "create")
         self._privileges.write(table, change, request.caller)
+        answering = self.automation.answering(request, "create", table, "")
         self.owners.check(table, change, request.caller)
         self._following(table).check_asked(change)
-        check_plug_in(self._behaviour, table, change)
+        if answering.synchronous:
+            check_plug_in(self._behaviour, table, change)
         check_created_state(table, change)
         row_id = self.create(table, change, request.caller, row_id)
         request.made.add(row_id)
+        self.automation.log.append(replace(answering, row=row_id))
         return row_id
 
     # rows

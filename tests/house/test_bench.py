@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import claims, latency
+from bench import backfill, claims, latency
 from bench.files import LARGE, MOST_MEMORY, Carried, Held, carried, held
 from bench.hotspots import hotspots
 from bench.ingest import Ingested, ingest, notifications
@@ -16,6 +16,7 @@ from bench.mail import CONTACTS, deliver_one, furnish
 from bench.measure import Trips, metered
 from bench.report import MARK, Results, into, markdown
 from bench.runs import Run, Ways, recipe_host
+from mailsync.backfill import SHALLOW
 from sandbox.azurite import Azurite
 from sandbox.world import APP, World
 
@@ -131,6 +132,31 @@ def test_the_report_of_latency_names_what_is_late_or_never_came() -> None:
         "p95 at 1 a second is 9.00 s, and at most 5.0 is the bar",
     ]
     assert "| 1 a second | 3 of 3 | 0.60 | 0.69 | 0.70 | 0.60 | 0.69 |" in latency.markdown([prompt])
+
+
+def test_some_hundred_old_mails_are_imported_while_live_mail_goes_on_arriving(world: World) -> None:
+    watch = latency.watched(world, backfill.SUBJECT)
+    alone, beside, imported = backfill.measure(world, watch, number=300, alone=2.0, rate=4.0)
+    assert backfill.failures(alone, beside, imported) == []
+    assert (len(alone.seconds) >= 8, len(beside.seconds) >= 8) == (True, True)
+    assert imported.deepest < SHALLOW + PAGE_SIZE + 10, "a page, and live mail beside it"
+
+
+def test_the_report_of_an_import_names_what_was_lost_doubled_or_kept_waiting() -> None:
+    told = {f"Berth 7, order {number}": 0.0 for number in range(3)}
+    prompt = backfill.Live("alone", told, (0.5, 0.6, 0.7))
+    whole = backfill.Imported(100, 4.0, 60, {"written": 100}, 0)
+    assert backfill.failures(prompt, prompt, whole) == []
+    assert "| alone | 3 of 3 | 0.60 | 0.69 | 0.70 |" in backfill.markdown(prompt, prompt, whole)
+    assert "took 4 s, 25 a second" in backfill.markdown(prompt, prompt, whole)
+    late = backfill.Live("beside it", told, (0.5, 61.0))
+    holed = backfill.Imported(100, 4.0, 60, {"written": 98, "put_aside": 1}, -1)
+    assert backfill.failures(prompt, late, holed) == [
+        "beside it: 1 live emails never came",
+        "of 100 old mails: {'written': 98, 'put_aside': 1}",
+        "-1 emails too many or too few stand in Dataverse",
+        "live mail waited for 61.0 s, and at most 60 is the bar",
+    ]
 
 
 def run_of(rate: float) -> Run:

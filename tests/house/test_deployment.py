@@ -23,6 +23,7 @@ FUNCTIONS = [
     "health",
     "ingest_webhook",
     "manage",
+    "shorten_journal",
     "status",
     "sweep_mailbox",
     "sweep_missed",

@@ -53,8 +53,6 @@ BY_THE_WIRING = {"SWEEP_SCHEDULE", "VERIFY_SCHEDULE"}
 """Read before any other setting is needed."""
 ELSEWHERE = {"PYTHON_ENABLE_OPENTELEMETRY"}
 """The worker's other switch, for whoever brings an exporter of their own."""
-AHEAD = {"ERASURE_KEY"}
-"""In the vault from the first day, since it can't be changed later."""
 
 
 def every(check: Callable[[Bicep], list[str]]) -> list[str]:
@@ -240,13 +238,13 @@ def known_settings() -> set[str]:
 
 
 def test_the_app_gets_each_setting_it_knows_and_no_other() -> None:
-    assert set(app_settings()) - AHEAD == (known_settings() - LOCAL_ONLY - AHEAD) | PLATFORM
+    assert set(app_settings()) == (known_settings() - LOCAL_ONLY) | PLATFORM
     assert set(EXAMPLE) - LOCAL_ONLY - {"AZURE_CLIENT_ID"} <= set(app_settings())
 
 
 def test_every_setting_of_the_template_can_be_looked_up() -> None:
     reference = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-    assert [name for name in set(app_settings()) - AHEAD if f"`{name}`" not in reference] == []
+    assert [name for name in app_settings() if f"`{name}`" not in reference] == []
 
 
 def test_no_setting_is_one_that_flex_consumption_ignores() -> None:

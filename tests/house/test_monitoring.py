@@ -333,6 +333,12 @@ def depth(log: Log, *values: float, queue: str = "nylas-messages-poison") -> Non
             id="Dataverse knows no application user",
         ),
         pytest.param(
+            "needs-administrator",
+            lambda log: log.say("journal_not_shortened", reason="erasure_key", evidence="", advice="put it back"),
+            {("erasure_key",)},
+            id="records are not shortened for want of the key",
+        ),
+        pytest.param(
             "needs-administrator", lambda log: deferred(log, "dataverse_unavailable"), set(), id="an outage mends itself"
         ),
         pytest.param(

@@ -27,6 +27,7 @@ from mailsync.storage.account import StorageAccount
 from mailsync.storage.counts import Counts
 from mailsync.storage.envelope import Item, decode
 from mailsync.storage.mailboxes import Mailboxes
+from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.transport import Transport
 from mapping.policy import Policy, parse_policy
 from sandbox.dataverse import DataverseStandIn
@@ -39,6 +40,9 @@ NOW = 1_790_000_000
 """2026-09-21: the present of these tests."""
 API_KEY = "nyk_only_for_tests"
 OWN_DOMAIN = "contoso.example"
+ERASURE_KEY = "0123456789abcdef" * 4
+PSEUDONYMS = Pseudonyms(bytes.fromhex(ERASURE_KEY))
+"""One key for all tests that share an account: the table remembers which."""
 NEVER = 3600.0
 """Seconds that no test lives to see."""
 

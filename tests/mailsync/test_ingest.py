@@ -463,6 +463,7 @@ def test_importing_the_app_needs_no_setting_and_lists_its_functions() -> None:
         "health",
         "ingest_webhook",
         "manage",
+        "shorten_journal",
         "status",
         "sweep_mailbox",
         "sweep_missed",

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailsync.errors import ConfigurationError
 from mailsync.settings import (
     DEVELOPMENT_STORAGE,
+    ErasureKey,
     IngestSettings,
     Settings,
     SettingsError,
@@ -48,6 +50,7 @@ def test_four_settings_are_enough() -> None:
         dataverse_concurrency=24,
         instance_count=1,
         freshness_bound=7200,
+        journal_retention=None,
         authority_host=None,
         ca_bundle=None,
     )
@@ -83,6 +86,7 @@ MALFORMED = {
     "ADOPT_EXISTING": "maybe",
     "DATAVERSE_CONCURRENCY": "many",
     "INSTANCE_COUNT": "0",
+    "JOURNAL_RETENTION_DAYS": "29",
     "DATAVERSE_NYLAS_ID_COLUMN": "Nylas Id",
 }
 
@@ -122,6 +126,8 @@ def test_one_malformed_setting_is_told_alone(name: str) -> None:
         ("ADOPT_EXISTING", "False", "adopt_existing", False),
         ("ADOPT_EXISTING", "TRUE", "adopt_existing", True),
         ("DATAVERSE_NYLAS_ID_COLUMN", "contoso_nylasid", "nylas_id_column", "contoso_nylasid"),
+        ("JOURNAL_RETENTION_DAYS", "30", "journal_retention", 30 * 86_400),
+        ("JOURNAL_RETENTION_DAYS", "", "journal_retention", None),
         ("TRACKING_POLICY", "policies/ours.toml", "tracking_policy", "policies/ours.toml"),
         ("AZURE_AUTHORITY_HOST", "login.microsoftonline.us", "authority_host", "login.microsoftonline.us"),
         ("REQUESTS_CA_BUNDLE", "/etc/ssl/ours.pem", "ca_bundle", "/etc/ssl/ours.pem"),
@@ -270,3 +276,30 @@ def test_who_misses_its_own_tells_of_all_that_is_missing(shape: type[IngestSetti
     with pytest.raises(SettingsError) as error:
         shape.from_env({"SYNC_SINCE": "nonsense"})
     assert set(error.value.problems) == {*LEAST, "SYNC_SINCE"}
+
+
+# the key of what was erased
+
+
+def test_the_key_is_sixty_four_hexadecimal_digits() -> None:
+    assert ErasureKey.from_env({"ERASURE_KEY": "00fF" * 16}).required() == bytes.fromhex("00ff" * 16)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        pytest.param({}, "is missing", id="missing"),
+        pytest.param({"ERASURE_KEY": " "}, "is missing", id="empty"),
+        pytest.param({"ERASURE_KEY": "abc"}, "is not 64 hexadecimal digits", id="too short"),
+        pytest.param({"ERASURE_KEY": "zz" * 32}, "is not 64 hexadecimal digits", id="no digits"),
+        pytest.param({"ERASURE_KEY": "@Microsoft.KeyVault(SecretUri=x)"}, "Key Vault", id="no secret in the vault"),
+    ],
+)
+def test_a_key_that_cannot_be_used_is_told_to_whoever_needs_it_and_stops_no_mail(
+    env: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        ErasureKey.from_env(env).required()
+    assert error.value.reason == "erasure_key"
+    assert said in str(error.value)
+    assert Settings.from_env({**LEAST, **env}).nylas_api_key == "nyk_secret"

@@ -19,6 +19,7 @@ from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import PARTITION, Mailbox, Mailboxes
 from mailsync.storage.tables import Table
+from mailsync.storage.tombstones import Tombstones
 from mailsync.sweep import (
     BUDGET,
     EWS_PAUSE,
@@ -32,7 +33,18 @@ from mailsync.sweep import (
 )
 from mailsync.windows import DAY, Window, cut
 from sandbox.faults import Answer, Fault
-from tests.mailsync.parts import API_KEY, NOW, OWN_DOMAIN, Clock, NylasServed, Sent, mail, new_address, new_id
+from tests.mailsync.parts import (
+    API_KEY,
+    NOW,
+    OWN_DOMAIN,
+    PSEUDONYMS,
+    Clock,
+    NylasServed,
+    Sent,
+    mail,
+    new_address,
+    new_id,
+)
 
 OVERLAP = 900
 
@@ -48,7 +60,9 @@ class Watch:
         measures: Measures,
         clock: Clock,
         sent: Sent,
+        account: StorageAccount,
     ) -> None:
+        self.account = account
         self.nylas, self.journal, self.mailboxes, self.clock, self.sent = nylas, journal, mailboxes, clock, sent
         self.measures = measures
         self.since = NOW - 3600
@@ -143,9 +157,15 @@ class Watch:
 
 @pytest.fixture
 def watch(
-    nylas: NylasServed, journal: Journal, mailboxes: Mailboxes, measures: Measures, clock: Clock, sent: Sent
+    nylas: NylasServed,
+    journal: Journal,
+    mailboxes: Mailboxes,
+    measures: Measures,
+    clock: Clock,
+    sent: Sent,
+    account: StorageAccount,
 ) -> Watch:
-    watch = Watch(nylas, journal, mailboxes, measures, clock, sent)
+    watch = Watch(nylas, journal, mailboxes, measures, clock, sent, account)
     watch.connect()
     return watch
 
@@ -932,3 +952,43 @@ def test_two_hundred_and_one_mailboxes_are_two_requests(nylas: NylasServed, mail
     assert missed(nylas, mailboxes, sent) == 2
     assert [item.grant for item in sent.items] == [grants[0], grants[-1]]
     assert nylas.server.requests == 2
+
+
+# what a backfill brought, and what was shortened
+
+
+def test_what_a_backfill_left_waiting_is_enqueued_as_the_backfills_own(watch: Watch) -> None:
+    """So that nothing of the organisation's own answers it, where that was asked."""
+    mine, other = watch.lay(600), watch.lay(500)
+    watch.note(mine, Kind.QUEUED, ago=WAITING_LIFE + 1, source="backfill:0123abcd-bypass")
+    watch.note(other, Kind.SKIPPED, folders=("elsewhere",), source="backfill:0123abcd-bypass")
+    watch.sweep()
+    sources = {item.message: item.source for item in watch.sent.items if isinstance(item, MessageItem)}
+    assert sources == {mine: "backfill:0123abcd-bypass", other: "sweep"}
+
+
+@pytest.mark.parametrize("kind", [Kind.WRITTEN, Kind.SKIPPED, Kind.REMOVED], ids=str)
+def test_a_shortened_record_is_known_though_nobody_knows_where_its_message_lay(watch: Watch, kind: Kind) -> None:
+    watch.journal = Journal(watch.account, Tombstones(watch.account, PSEUDONYMS, clock=watch.clock))
+    entry = watch.note(watch.lay(600), kind)
+    assert watch.journal.shorten([entry], PSEUDONYMS) == 1
+    watch.sweep()
+    assert watch.found == []
+
+
+def test_what_is_back_though_its_shortened_record_calls_it_gone_has_one_record_again(watch: Watch) -> None:
+    watch.journal = Journal(watch.account, Tombstones(watch.account, PSEUDONYMS, clock=watch.clock))
+    message = watch.lay(600)
+    watch.journal.shorten([watch.note(message, Kind.GONE)], PSEUDONYMS)
+    watch.sweep()
+    assert watch.found == [message]
+    entries = list(watch.journal.entries(watch.grant, 0, NOW))
+    assert [(one.kind, one.message) for one in entries] == [(Kind.QUEUED, message)]
+
+
+def test_what_was_erased_is_not_found_again(watch: Watch) -> None:
+    watch.journal = Journal(watch.account, Tombstones(watch.account, PSEUDONYMS, clock=watch.clock))
+    entry = watch.note(watch.lay(600), Kind.WRITTEN)
+    watch.journal.bury(entry, entry)
+    watch.sweep()
+    assert watch.found == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,22 +15,24 @@ from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Resolved, Resolver
-from mailsync.errors import GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, TransientError
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.envelope import DeletedItem, MessageItem
-from mailsync.storage.journal import Entry, Journal
+from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
+from mailsync.storage.tombstones import Tombstones
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
-from sandbox.mail import Mail, Person
+from sandbox.mail import File, Mail, Person
 from tests.mailsync.parts import (
     NOW,
     OWN_DOMAIN,
+    PSEUDONYMS,
     Clock,
     DataverseServed,
     NylasServed,
@@ -55,7 +58,9 @@ class Desk:
         clock: Clock,
     ) -> None:
         self.nylas, self.dataverse, self.clock = nylas, dataverse, clock
-        self.journal, self.sightings, self.awaited = Journal(account), Sightings(account), Awaited(account)
+        self.tombstones = Tombstones(account, PSEUDONYMS, clock=clock)
+        self.journal = Journal(account, self.tombstones)
+        self.sightings, self.awaited = Sightings(account, self.tombstones), Awaited(account)
         self.mailboxes = Mailboxes(account)
         self.measures = measures_of(account, clock)
         self.policy: Policy = policy()
@@ -83,6 +88,7 @@ class Desk:
                 creation=Creation(api, resolver=resolver, address_book=book),
                 journal=self.journal,
                 sightings=self.sightings,
+                tombstones=self.tombstones,
                 kinship=Kinship(emails=emails, resolver=resolver, journal=self.journal, awaited=self.awaited),
                 connected=connected,
                 policy=self.policy,
@@ -472,6 +478,259 @@ def test_a_message_deleted_in_its_mailbox_is_recorded_and_its_email_stays(desk: 
     assert (desk.record(work).kind, "deleted" in desk.record(work).detail) == (Kind.WRITTEN, True)
     assert (desk.record(unread).kind, desk.record(unread).reason) == (Kind.GONE, "deleted")
     assert desk.row(identity(letter))["statuscode"] == 4
+
+
+# past what the organisation automated
+
+OLD = "backfill:0123abcd-bypass"
+RUN = "backfill:0123abcd-run"
+
+
+def answered(desk: Desk) -> set[str]:
+    """The writes that something of the organisation's own answered, since the log was cleared."""
+    ran = desk.dataverse.stand_in.automation
+    return {f"{one.action} {one.table}" for one in ran if not one.nothing}
+
+
+def written(desk: Desk) -> set[str]:
+    return {f"{one.action} {one.table}" for one in desk.dataverse.stand_in.automation}
+
+
+@pytest.mark.parametrize("changesets", [True, False], ids=["at once", "step by step"])
+@pytest.mark.parametrize(
+    ("source", "past"), [(OLD, True), (RUN, False), ("message.created", False)], ids=["bypass", "run", "live"]
+)
+def test_every_write_of_a_backfill_that_was_told_to_goes_past_automation(
+    account: StorageAccount, nylas: NylasServed, clock: Clock, source: str, past: bool, changesets: bool
+) -> None:
+    """The email, its files, its place in a queue, its completion, and a reply that is linked to it."""
+    with DataverseServed(refuse_changesets=not changesets) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        carl = new_address("carl", FABRIKAM)
+        dataverse.contact(carl)
+        grant, ann = desk.connect()
+        dataverse.stand_in.add("queue", name="Sales", emailaddress=ann)
+        letter = mail(carl, ann, files=(File("a.txt", "text/plain", b"a"), File("b.bin", "application/x-b", LARGE)))
+        answer = mail(carl, ann, in_reply_to=letter.message_id, references=letter.message_id)
+        desk.writer.write(desk.lay(grant, answer))
+        dataverse.stand_in.automation.clear()
+        work = desk.lay(grant, letter)
+        assert desk.writer.write(item(grant, work.message, source=source)).kind is Kind.WRITTEN
+        every = {"create email", "create activitymimeattachment", "create queueitem", "update email"}
+        assert written(desk) == every
+        assert answered(desk) == (set() if past else every)
+        assert desk.row(identity(answer))["_parentactivityid_value"] == identity(letter)
+
+
+LARGE = b"b" * (4 * 1024 * 1024 + 1)
+
+
+def test_and_so_does_an_update_of_a_message_that_still_waits_for_its_backfill(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    waiting = Entry(
+        grant=grant, message=work.message, kind=Kind.QUEUED, noted=NOW, first_seen=NOW, source=OLD, date=NOW
+    )
+    desk.journal.put(waiting, None)
+    desk.writer.write(item(grant, work.message, source="message.updated"))
+    assert answered(desk) == set()
+    assert desk.record(work).source == OLD, "its backfill counts it"
+
+
+def test_live_mail_beside_it_is_answered_as_ever(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    desk.writer.write(item(grant, desk.lay(grant, mail(carl[0], ann)).message, source=OLD))
+    assert answered(desk) == set()
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    assert answered(desk) == {"create email", "update email"}
+
+
+@pytest.mark.parametrize("changesets", [True, False], ids=["at once", "step by step"])
+def test_without_the_privilege_it_waits_for_an_administrator_and_no_owner_is_blamed(
+    account: StorageAccount, nylas: NylasServed, clock: Clock, changesets: bool
+) -> None:
+    with DataverseServed(refuse_changesets=not changesets) as dataverse:
+        desk = Desk(account, nylas, dataverse, clock)
+        grant, ann = desk.connect()
+        dataverse.user(ann)
+        stranger = new_address("stranger", "nowhere.example")
+        desk.writer.write(desk.lay(grant, mail(stranger, ann)))
+        dataverse.stand_in.privileges = dataverse.stand_in.used_privileges
+        letter = mail(stranger, ann)
+        work = desk.lay(grant, letter)
+        with pytest.raises(ConfigurationError) as error:
+            desk.writer.write(item(grant, work.message, source=OLD))
+        assert error.value.reason == "bypass_refused"
+        assert "prvBypassCustomBusinessLogic" in str(error.value)
+        assert dataverse.stand_in.email(identity(letter)) is None
+        dataverse.stand_in.privileges = {*dataverse.stand_in.used_privileges, "prvBypassCustomBusinessLogic"}
+        desk.writer.write(item(grant, work.message, source=OLD))
+        assert desk.record(work).notes == (
+            "owner: recipient systemuser " + desk.row(identity(letter))["_ownerid_value"],
+        )
+
+
+def test_old_mail_does_not_wait_for_its_senders_copy(desk: Desk, carl: tuple[str, str]) -> None:
+    """That one comes when somebody brings it too, or never."""
+    (mine, ann), (other, bob) = desk.connect(), desk.connect()
+    desk.writer.write(desk.lay(mine, mail(carl[0], ann)))
+    work = desk.lay(other, mail(ann, carl[0], bob))
+    with pytest.raises(TransientError) as error:
+        desk.writer.write(work)
+    assert error.value.reason == "awaits_senders_copy"
+    assert desk.writer.write(item(other, work.message, source=RUN)).kind is Kind.WRITTEN
+
+
+# erased stays erased
+
+
+def erase(desk: Desk, letter: Mail, *copies: MessageItem) -> None:
+    """What is left once somebody had this mail erased: tombstones, and no email."""
+    marks = [PSEUDONYMS.of_mail(identity(letter))]
+    marks += [PSEUDONYMS.of_copy(one.grant, hash_of(one.message)) for one in copies]
+    desk.tombstones.add(marks)
+    for one in copies:
+        known = desk.journal.get(one.grant, one.message)
+        desk.journal.bury(Entry(**GONE, grant=one.grant, message=one.message), known)
+    desk.sightings.erase(identity(letter))
+    with suppress(LookupError):
+        desk.dataverse.stand_in.delete("email", identity(letter))
+
+
+GONE: dict[str, Any] = {"kind": Kind.ERASED, "noted": NOW, "first_seen": NOW}
+
+
+def test_an_erased_mail_stays_out_whoever_brings_it(desk: Desk, carl: tuple[str, str]) -> None:
+    """An update of the same message; a colleague's copy; the same mailbox under a new grant, which gives new ids."""
+    (grant, ann), (other, bob), (anew, _) = desk.connect(), desk.connect(), desk.connect()
+    letter = mail(carl[0], ann, bob)
+    work = desk.lay(grant, letter)
+    desk.writer.write(work)
+    erase(desk, letter, work)
+    assert desk.costs(lambda: desk.writer.write(work)) == (0, 0)
+    for copy in (desk.lay(other, letter), desk.lay(anew, letter)):
+        assert desk.writer.write(copy) == Outcome(Kind.ERASED, "erased")
+        record = desk.journal.recall(copy.grant, copy.message)
+        assert record is not None
+        assert (record.kind, record.activityid, record.folders) == (Kind.ERASED, None, None)
+    assert desk.dataverse.stand_in.email(identity(letter)) is None
+    assert desk.sightings.of(identity(letter)) == ()
+
+
+def test_finding_that_out_costs_dataverse_nothing(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    letter = mail(carl[0], ann)
+    erase(desk, letter)
+    work = desk.lay(grant, letter)
+    assert desk.costs(lambda: desk.writer.write(work)) == (1, 0)
+
+
+def test_an_erased_mail_that_no_rule_would_let_pass_is_erased_all_the_same(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    erase(desk, letter)
+    assert desk.writer.write(desk.lay(grant, letter, "junk")).kind is Kind.ERASED
+
+
+def test_a_mail_under_a_reused_message_id_is_erased_alone(desk: Desk, carl: tuple[str, str]) -> None:
+    """The first mail under that id has another subject, and stands."""
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    second = mail(carl[0], ann, subject="Another", body="<p>Another</p>", message_id=first.message_id)
+    desk.writer.write(desk.lay(grant, first))
+    written = desk.writer.write(desk.lay(grant, second))
+    assert written.reason == "message_id_reused"
+    desk.dataverse.stand_in.delete("email", str(written.activityid))
+    desk.sightings.erase(str(written.activityid))
+    desk.tombstones.add([PSEUDONYMS.of_mail(str(written.activityid))])
+    assert desk.writer.write(desk.lay(grant, second)).kind is Kind.ERASED
+    assert desk.writer.write(desk.lay(grant, first)).kind is Kind.ALREADY_THERE
+
+
+def test_a_mail_whose_first_attempt_died_is_recognised_by_the_id_it_began_with(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    begun = Entry(**{**GONE, "kind": Kind.WRITING}, grant=grant, message=work.message, activityid=identity(letter))
+    desk.journal.put(begun, None)
+    desk.tombstones.add([PSEUDONYMS.of_mail(identity(letter))])
+    assert desk.writer.write(work).kind is Kind.ERASED
+    assert desk.journal.get(grant, work.message) is None
+
+
+def test_a_message_deleted_in_its_mailbox_after_it_was_erased_leaves_no_other_record(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    erase(desk, letter, work)
+    desk.writer.record_deleted(DeletedItem(grant=grant, message=work.message, source="message.deleted", first_seen=NOW))
+    record = desk.journal.recall(grant, work.message)
+    assert record is not None
+    assert (record.kind, bool(record.pseudonym)) == (Kind.ERASED, True)
+
+
+# shortened
+
+
+def shorten(desk: Desk, letter: Mail, work: MessageItem) -> None:
+    """Retention came by."""
+    assert desk.journal.shorten([desk.record(work)], PSEUDONYMS) == 1
+    rows, _ = desk.sightings.walk((identity(letter), ""), 1)
+    assert desk.sightings.shorten(rows[0], PSEUDONYMS)
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["stands", "was removed"])
+def test_a_second_copy_of_a_mail_whose_records_were_shortened_makes_no_second_email(
+    desk: Desk, carl: tuple[str, str], stands: bool
+) -> None:
+    (grant, ann), (other, bob) = desk.connect(), desk.connect()
+    letter = mail(carl[0], ann, bob)
+    work = desk.lay(grant, letter)
+    desk.writer.write(work)
+    shorten(desk, letter, work)
+    if not stands:
+        desk.dataverse.stand_in.delete("email", identity(letter))
+    outcome = desk.writer.write(desk.lay(other, letter))
+    assert outcome.kind is (Kind.ALREADY_THERE if stands else Kind.REMOVED)
+    assert (desk.dataverse.stand_in.email(identity(letter)) is not None) is stands
+
+
+@pytest.mark.parametrize("stands", [True, False], ids=["stands", "was removed"])
+def test_nor_does_one_of_an_adopted_email(desk: Desk, carl: tuple[str, str], stands: bool) -> None:
+    (grant, ann), (other, bob) = desk.connect(), desk.connect()
+    letter = mail(carl[0], ann, bob)
+    theirs = desk.dataverse.stand_in.add(
+        "email", subject=letter.subject, description=letter.body, messageid=letter.message_id, statecode=1,
+        email_activity_parties=[{"participationtypemask": 1, "addressused": carl[0]}],
+    )  # fmt: skip
+    work = desk.lay(grant, letter)
+    assert desk.writer.write(work).kind is Kind.ADOPTED
+    shorten(desk, letter, work)
+    if not stands:
+        desk.dataverse.stand_in.delete("email", theirs)
+    outcome = desk.writer.write(desk.lay(other, letter))
+    assert outcome.kind is (Kind.ADOPTED if stands else Kind.REMOVED)
+    assert len(desk.dataverse.stand_in.rows("email", subject=letter.subject)) == stands * 1
+
+
+def test_another_mail_under_the_id_of_one_whose_records_were_shortened_is_written(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    work = desk.lay(grant, first)
+    desk.writer.write(work)
+    shorten(desk, first, work)
+    second = mail(carl[0], ann, subject="Another", body="<p>Another</p>", message_id=first.message_id)
+    outcome = desk.writer.write(desk.lay(grant, second))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
 
 
 # not there yet, and trouble

@@ -18,6 +18,7 @@ from sandbox.faults import Answer, DropBefore, Fault
 from sandbox.webhooks import Webhook
 from tests.mailsync.admin.conftest import CLIENT
 from tests.mailsync.admin.desk import App, Desk
+from tests.mailsync.parts import ERASURE_KEY
 
 HOST = json.loads((Path(__file__).parents[3] / "host.json").read_text(encoding="utf-8"))
 Finding = dict[str, str]
@@ -207,6 +208,19 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
     ),
     "the clock is wrong": (lambda p: setattr(p.desk.clock, "ahead", 3600.0), "clock", "bad", "s ahead", 1),
     "the clock drifts": (lambda p: setattr(p.desk.clock, "ahead", -60.0), "clock", "warning", "s behind", 0),
+    "nothing can be shortened without a key": (
+        lambda p: p.desk.settings.update(JOURNAL_RETENTION_DAYS="90"),
+        "ERASURE_KEY", "bad", "is missing, so JOURNAL_RETENTION_DAYS has no effect", 2,
+    ),
+    "the key of hashes is malformed": (
+        lambda p: p.desk.settings.update(ERASURE_KEY="no key"), "ERASURE_KEY", "bad", "64 hexadecimal digits", 2,
+    ),
+    "the key of hashes is gone": (
+        lambda p: _hashed(p, ""), "ERASURE_KEY", "bad", "is missing, and there are hashes", 2,
+    ),
+    "the key of hashes is another": (
+        lambda p: _hashed(p, "ff" * 32), "ERASURE_KEY", "bad", "is not the one that made the hashes", 2,
+    ),
     "poison lies there": (
         lambda p: _put(p.desk, "nylas-messages-poison"), "poison", "warning", "1 messages lie in nylas-messages-poison", 0,
     ),
@@ -232,6 +246,11 @@ def test_a_fault_is_named(patient: Patient, fault: str) -> None:
     found = patient.examined(exit_code=exit_code)
     assert any(checked in one["checked"] and one["result"] == result and says in one["says"] for one in found), found
     assert all(one["todo"] for one in found if one["result"] in {"bad", "warning"})
+
+
+def test_the_key_of_the_hashes_that_are_there_is_good(patient: Patient) -> None:
+    _hashed(patient, ERASURE_KEY)
+    assert any(one["checked"] == "ERASURE_KEY" and "made the hashes" in one["says"] for one in patient.whole())
 
 
 def test_a_policy_that_asks_for_what_is_not_there_is_named(patient: Patient, tmp_path: Path) -> None:
@@ -275,7 +294,7 @@ def test_an_administrator_also_sees_the_mailbox_rows(patient: Patient) -> None:
 
 
 def test_the_screen_shows_what_is_amiss_and_all_only_when_asked(patient: Patient) -> None:
-    assert patient.desk.run("doctor", "--url", patient.url).stdout.startswith("34 looked at: 34 good")
+    assert patient.desk.run("doctor", "--url", patient.url).stdout.startswith("35 looked at: 35 good")
     patient.desk.nylas.webhooks.remove(patient.webhook.id)
     said = patient.desk.run("doctor", "--url", patient.url)
     assert said.exit_code == 1
@@ -322,6 +341,13 @@ def test_a_host_json_that_is_otherwise_is_told(path: tuple[str, ...], value: obj
 
 def test_a_host_json_that_is_not_there_is_told() -> None:
     assert bad_of(None) == ["host.json"]
+
+
+def _hashed(patient: Patient, key: str) -> None:
+    """Somebody was erased, and the setting holds this key since."""
+    patient.desk.settings["ERASURE_KEY"] = ERASURE_KEY
+    patient.desk.told("erase", "--address", "dora@fabrikam.example", "--yes")
+    patient.desk.settings["ERASURE_KEY"] = key
 
 
 def _put(desk: Desk, name: str) -> None:

@@ -23,6 +23,7 @@ from sandbox.mail import File, Person
 from sandbox.servers import Certificate
 from tests.mailsync.admin.conftest import CLIENT, opened
 from tests.mailsync.admin.desk import Desk
+from tests.mailsync.parts import ERASURE_KEY
 
 POLICY = """
 [regarding]
@@ -181,6 +182,12 @@ def a_mail_that_cannot_be_completed(story: Story) -> str:
     return told
 
 
+def an_erasure(story: Story) -> str:
+    person = story.person()
+    story.arrive(sender=person)
+    return story.desk.run("erase", "--address", person.email, "--dataverse", "delete", "--yes", "--json").output
+
+
 def the_operators_questions(story: Story) -> str:
     story.arrive()
     told = story.desk.run("verify").output + story.desk.run("explain", story.ann, story.entry.message).output
@@ -205,6 +212,7 @@ STEPS: tuple[Step, ...] = (
     a_reply_before_its_parent,
     a_mail_of_another_tracker,
     a_mail_that_cannot_be_completed,
+    an_erasure,
     the_operators_questions,
     the_doctors_round,
 )
@@ -220,7 +228,11 @@ def story(
 ) -> Iterator[Story]:
     policy = tmp_path_factory.mktemp("policy") / "tracking.toml"
     policy.write_text(POLICY, encoding="utf-8")
-    more = {"TRACKING_POLICY": str(policy), "DATAVERSE_NYLAS_ID_COLUMN": "contoso_nylasid"}
+    more = {
+        "TRACKING_POLICY": str(policy),
+        "DATAVERSE_NYLAS_ID_COLUMN": "contoso_nylasid",
+        "ERASURE_KEY": ERASURE_KEY,
+    }
     with opened(certificate, bundle, accounts, entra, more, tables=PROJECT, custom=COLUMN) as desk:
         yield Story(desk)
 

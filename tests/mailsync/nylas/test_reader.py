@@ -309,6 +309,14 @@ def test_which_refusals_are_the_cursors_fault(
     assert type(error.value) is kind
 
 
+def test_one_folder_is_listed_alone(nylas: NylasServed, grant: str) -> None:
+    nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", date=NOW), notify=False)
+    sent = nylas.stand_in.deliver(grant, mail("ann@contoso.example", date=NOW), "sent", notify=False)
+    folder = nylas.stand_in.folder_id(grant, "sent")
+    page = nylas.reader().page(grant, after=0, before=NOW + 1, limit=5, cursor=None, folder=folder)
+    assert [one.id for one in page.messages] == [sent]
+
+
 # the whole header
 
 
@@ -355,6 +363,42 @@ def test_trouble_while_a_header_is_read_is_trouble(nylas: NylasServed, grant: st
     say(nylas, status)
     with pytest.raises(TransientError):
         nylas.reader().header(grant, "m")
+
+
+# one person's mail
+
+
+@pytest.mark.parametrize("provider", ["google", "microsoft", "imap", "ews"])
+def test_the_mail_with_a_person_is_listed_with_what_tells_its_identity(nylas: NylasServed, provider: str) -> None:
+    grant = nylas.stand_in.connect(new_address(), provider, created_at=NOW)
+    theirs = mail("dora@fabrikam.example", "ann@contoso.example", date=NOW - 10**8, subject="Old")
+    mine = mail("ann@contoso.example", "Dora@xn--bcher-kva.example", date=NOW)
+    for letter in (theirs, mine, mail("bob@fabrikam.example", "ann@contoso.example")):
+        nylas.stand_in.deliver(grant, letter, notify=False)
+    asked = ("dora@fabrikam.example", "dora@xn--bcher-kva.example", "dora@bücher.example")
+    found, cursor = nylas.reader().correspondence(grant, asked, limit=10, cursor=None)
+    assert cursor is None
+    assert [(one.header("Message-ID"), one.date, one.subject, one.body) for one in found] == [
+        (mine.message_id, mine.date, mine.subject, None),
+        (theirs.message_id, theirs.date, theirs.subject, None),
+    ]
+    assert [one.email for one in found[1].from_ or () if one] == ["dora@fabrikam.example"]
+
+
+def test_it_comes_in_pages_and_a_message_in_another_shape_counts_by_its_id(nylas: NylasServed, grant: str) -> None:
+    for number in range(3):
+        nylas.stand_in.deliver(grant, mail("dora@fabrikam.example", date=NOW - number), notify=False)
+    nylas.stand_in.deliver(
+        grant, mail("dora@fabrikam.example", date=NOW - 9), notify=False, message_id="odd", overrides={"subject": 5}
+    )
+    reader, found, cursor = nylas.reader(), [], None
+    while True:
+        page, cursor = reader.correspondence(grant, ["dora@fabrikam.example"], limit=2, cursor=cursor)
+        found += page
+        if cursor is None:
+            break
+    assert len(found) == 4
+    assert (found[-1].id, found[-1].headers) == ("odd", None)
 
 
 # folders

@@ -36,6 +36,8 @@ shapes = {
     "folders": st.none() | st.lists(texts, max_size=4).map(tuple),
     "after": st.none() | moments,
     "before": st.none() | moments,
+    "backfill": st.none() | texts,
+    "turn": st.integers(0, 10**6),
     "notification": st.none() | texts,
     "attempt": st.integers(0, 10**6),
     "misses": st.integers(0, 10**6),

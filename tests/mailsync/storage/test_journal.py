@@ -15,7 +15,8 @@ from mailsync.outcome import Kind
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.journal import LATEST_DATE, WAITS_FOR_GRANT, Entry, Journal, hash_of
 from mailsync.storage.tables import Row, Table
-from tests.mailsync.parts import NOW, in_threads, new_id
+from mailsync.storage.tombstones import Tombstones
+from tests.mailsync.parts import NOW, PSEUDONYMS, Clock, in_threads, new_id
 
 FINAL = [kind for kind in Kind if kind.is_final]
 PASSING = [kind for kind in Kind if not kind.is_final]
@@ -167,8 +168,8 @@ def test_a_record_that_others_change_without_end_is_trouble(journal: Journal, ac
     class Busy(Journal):
         """Somebody is always faster."""
 
-        def get(self, grant: str, message: str) -> Entry | None:
-            found = super().get(grant, message)
+        def recall(self, grant: str, message: str) -> Entry | None:
+            found = super().recall(grant, message)
             journal.put(entry(grant, message, Kind.QUEUED, noted=NOW + 1), found)
             return found
 
@@ -385,6 +386,175 @@ def test_where_nothing_was_noted_yet_nothing_is_known(account: StorageAccount) -
     table = Table(account, "nothingwasnotedyet")
     assert table.get("p", "r") is None
     assert list(table.query("PartitionKey eq @p", {"p": "p"})) == []
+
+
+# what is left of a record
+
+
+@pytest.fixture
+def tombstones(account: StorageAccount) -> Tombstones:
+    return Tombstones(account, PSEUDONYMS, clock=Clock())
+
+
+@pytest.fixture
+def remembering(account: StorageAccount, tombstones: Tombstones) -> Journal:
+    """A journal that recognises what was shortened and erased."""
+    return Journal(account, tombstones)
+
+
+def whole(grant: str, message: str = "m", kind: Kind = Kind.WRITTEN, **changes: Any) -> Entry:
+    """A record with everything in it that could tell which message it was."""
+    told = {
+        "reason": "contact",
+        "activityid": new_id(),
+        "date": NOW - 5,
+        "folders": ("INBOX",),
+        "policy": "abc",
+        "source": "backfill:b1",
+        "notification": new_id(),
+        "detail": "vendor=dataverse status=429",
+        "notes": ("owner: sender systemuser 1",),
+        **changes,
+    }
+    return entry(grant, message, kind, **told)
+
+
+def pseudonym(grant: str, message: str = "m") -> str:
+    return PSEUDONYMS.of_copy(grant, hash_of(message))
+
+
+def test_a_shortened_record_holds_no_id_and_still_says_what_became_of_the_message(
+    remembering: Journal, table: Table
+) -> None:
+    grant = new_id()
+    stored = remembering.put(whole(grant, "AAkALgB"), None)
+    assert remembering.shorten([stored], PSEUDONYMS) == 1
+    left, key = rows(table, grant), pseudonym(grant, "AAkALgB")
+    assert set(left) == {f"m:{key}", f"d:{NOW - 5:011d}:{key}"}
+    for row in left.values():
+        told = "\n".join(str(value) for name, value in row.items() if name != "PartitionKey")
+        for gone in (
+            "AAkALgB",
+            hash_of("AAkALgB"),
+            "INBOX",
+            "429",
+            "systemuser",
+            stored.activityid,
+            stored.notification,
+        ):
+            assert str(gone) not in told
+    known = remembering.recall(grant, "AAkALgB")
+    assert known is not None
+    assert (known.kind, known.reason, known.noted, known.date) == (Kind.WRITTEN, "contact", NOW, NOW - 5)
+    assert (known.policy, known.source, known.pseudonym) == ("abc", "backfill:b1", key)
+    assert (known.activityid, known.folders, known.notification, known.notes, known.detail) == (
+        None,
+        None,
+        None,
+        (),
+        "",
+    )
+
+
+def test_a_shortened_record_is_known_to_a_listing_by_its_date(remembering: Journal) -> None:
+    grant = new_id()
+    for message, kind, date in (("a", Kind.WRITTEN, NOW - 9), ("b", Kind.SKIPPED, NOW - 5), ("c", Kind.GONE, None)):
+        remembering.shorten([remembering.put(whole(grant, message, kind, date=date), None)], PSEUDONYMS)
+    remembering.put(whole(grant, "d", date=NOW - 1), None)
+    known = remembering.of_listed(grant, {"a": NOW - 9, "b": NOW - 5, "d": NOW - 1, "e": NOW - 3})
+    assert {name: (one.kind, one.is_shortened) for name, one in known.items()} == {
+        "a": (Kind.WRITTEN, True),
+        "b": (Kind.SKIPPED, True),
+        "d": (Kind.WRITTEN, False),
+    }
+    assert known["d"].source == "backfill:b1"
+
+
+def test_an_undated_message_is_looked_for_by_itself(remembering: Journal, tombstones: Tombstones) -> None:
+    grant = new_id()
+    remembering.shorten([remembering.put(whole(grant, "a", date=None), None)], PSEUDONYMS)
+    remembering.put(whole(grant, "b", date=None), None)
+    assert set(remembering.of_listed(grant, {"a": None, "b": None})) == {"b"}, "nothing was shortened, as far as known"
+    tombstones.add([pseudonym(grant, "a")])
+    assert set(remembering.of_listed(grant, {"a": None, "b": None})) == {"a", "b"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind.is_final and kind is not Kind.ERASED])
+def test_a_shortened_final_record_is_not_turned_back(remembering: Journal, kind: Kind) -> None:
+    """Not even by a worker that has not heard of it."""
+    grant = new_id()
+    remembering.shorten([remembering.put(whole(grant, kind=kind), None)], PSEUDONYMS)
+    short = remembering.recall(grant, "m")
+    assert short is not None
+    for passing in (Kind.QUEUED, Kind.WRITING, Kind.DEFERRED, Kind.SKIPPED):
+        assert remembering.put(entry(grant, kind=passing, date=NOW), short) == short
+
+
+def test_a_skip_that_changes_its_mind_has_one_whole_record_again(remembering: Journal, table: Table) -> None:
+    grant = new_id()
+    remembering.shorten([remembering.put(whole(grant, kind=Kind.SKIPPED), None)], PSEUDONYMS)
+    short = remembering.recall(grant, "m")
+    begun = remembering.put(entry(grant, kind=Kind.WRITING, date=NOW), short)
+    remembering.put(whole(grant, date=NOW), begun)
+    key = hash_of("m")
+    assert set(rows(table, grant)) == {f"m:{key}", f"d:{NOW:011d}:{key}"}
+
+
+def test_what_changed_since_it_was_read_is_not_shortened(remembering: Journal) -> None:
+    grant = new_id()
+    stored = [remembering.put(whole(grant, str(number), Kind.SKIPPED), None) for number in range(30)]
+    remembering.put(whole(grant, "7", noted=NOW + 1), stored[7])
+    assert remembering.shorten(stored, PSEUDONYMS) == 29
+    known = remembering.get(grant, "7")
+    assert known is not None
+    assert (known.kind, known.pseudonym) == (Kind.WRITTEN, "")
+
+
+def test_an_erased_message_has_one_tombstone_whatever_was_known_of_it(remembering: Journal, table: Table) -> None:
+    for previous in (None, whole(new_id(), kind=Kind.DEFERRED), whole(new_id()), whole(new_id(), kind=Kind.PUT_ASIDE)):
+        grant = previous.grant if previous is not None else new_id()
+        stored = remembering.put(previous, None) if previous is not None else None
+        erased = remembering.bury(entry(grant, date=NOW - 5, source="sweep", notification="n"), stored)
+        assert (erased.kind, erased.reason) == (Kind.ERASED, "erased")
+        key = pseudonym(grant)
+        assert set(rows(table, grant)) == {f"m:{key}", f"d:{NOW - 5:011d}:{key}"}
+        assert remembering.bury(entry(grant, date=NOW - 5), erased).kind is Kind.ERASED
+
+
+@pytest.mark.parametrize("late", Kind)
+def test_what_was_erased_is_nothing_else_ever_again(remembering: Journal, late: Kind) -> None:
+    grant = new_id()
+    erased = remembering.bury(entry(grant, date=NOW), None)
+    assert remembering.put(entry(grant, kind=late, date=NOW), erased).kind is Kind.ERASED
+    remembering.forget(grant, "m")
+    found = remembering.recall(grant, "m")
+    assert found is not None
+    assert found.kind is Kind.ERASED
+
+
+def test_a_slow_worker_that_notes_an_erased_message_finds_its_tombstone(remembering: Journal, table: Table) -> None:
+    grant = new_id()
+    begun = remembering.put(entry(grant, kind=Kind.WRITING), None)
+    remembering.bury(entry(grant, date=NOW), begun)
+    late = remembering.put(whole(grant, date=NOW), begun)
+    assert late.kind is Kind.ERASED
+    assert {name.rpartition(":")[2] for name in rows(table, grant)} == {pseudonym(grant)}
+
+
+def test_a_walk_meets_each_record_once_and_in_portions(account: StorageAccount, remembering: Journal) -> None:
+    """A record is one row of the walk, however it is filed."""
+    grants = sorted(new_id() for _ in range(3))
+    for grant in grants:
+        for number in range(5):
+            remembering.put(whole(grant, str(number)), None)
+    met, place = [], ("", "")
+    while True:
+        some, further = remembering.walk(place, 4)
+        met += [(one.grant, one.message) for one in some if one.grant in grants]
+        if further is None:
+            break
+        place = further
+    assert sorted(met) == [(grant, str(number)) for grant in grants for number in range(5)]
 
 
 # what waits

@@ -44,7 +44,9 @@ def filed(date: int) -> int:
 
 
 def may_follow(before: Kind, after: Kind) -> bool:
-    """The promise: what is final stays so, and goes at most from being there to being gone."""
+    """The promise: what is final stays so, and goes at most from being there to being gone, or erased for ever."""
+    if before is Kind.ERASED:
+        return after is Kind.ERASED
     return not before.is_final or after in {before, *GONE}
 
 

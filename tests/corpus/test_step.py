@@ -24,6 +24,7 @@ from mailsync.storage.envelope import MessageItem
 from mailsync.storage.journal import Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Child, Sightings
+from mailsync.storage.tombstones import Tombstones
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import canonical_message_id
 from mapping.policy import Policy
@@ -94,6 +95,7 @@ class Office:
                 creation=Creation(api, resolver=resolver, address_book=book),
                 journal=journal,
                 sightings=Sightings(self.account),
+                tombstones=Tombstones(self.account, None, clock=self.clock),
                 kinship=Kinship(emails=emails, resolver=resolver, journal=journal, awaited=self.awaited),
                 connected=self.connected(policy),
                 policy=policy,

@@ -140,9 +140,9 @@ def test_watching_ends_when_its_mail_is_written(desk: Desk) -> None:
     assert "written" in said.stdout
     lines = desk.run("backfill", "watch", backfill, "--json").stdout.splitlines()
     assert [json.loads(line)["counts"] for line in lines] == [{"written": 2}]
-    desk.told("backfill", "cancel", begun(desk, grant, "--since", "20h"))
-    ended = desk.told("backfill", "list")["backfills"][0]["id"]
-    assert desk.run("backfill", "watch", ended).exit_code == 1
+    cancelled = begun(desk, grant, "--since", "20h")
+    desk.told("backfill", "cancel", cancelled)
+    assert desk.run("backfill", "watch", cancelled).exit_code == 1
 
 
 def test_progress_is_true_after_everything_was_restarted(desk: Desk) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from mailsync.errors import TransientError
 from mailsync.nightly import SHORTEST_SPAN, SPAN
 from mailsync.storage.proofs import Proven
 from mailsync.storage.queues import Waiting
+from mailsync.trouble import Send
 from sandbox.faults import Answer, Delay, Fault
 from tests.mailsync.admin.desk import DAY, HOUR, MINUTE, Desk
 
@@ -224,14 +227,19 @@ def test_the_vitals_are_told_though_nylas_answers_nobody(desk: Desk, caplog: pyt
     assert "event=state_measured mailboxes=1 " in caplog.text
 
 
-def test_and_a_sweep_goes_on_though_they_cannot_be_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_and_a_sweep_goes_on_though_they_cannot_be_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass
     class Broken:
+        send: Send
+
         def waiting(self, now: float) -> tuple[Waiting, ...]:
             raise TransientError("storage", reason="storage_unavailable")
 
     desk.connect()
-    queues, desk.app._made["queues"] = desk.app.queues, Broken()
-    desk.app._made["queues"].send = queues.send
+    queues = desk.app.queues
+    monkeypatch.setattr(desk.app, "queues", Broken(queues.send))
     with caplog.at_level("INFO", "mailsync"):
         assert desk.app.sweep_missed() == 1
     assert "event=state_measured reason=storage_unavailable" in caplog.text

@@ -17,7 +17,7 @@ from mailsync.dataverse import tokens as tokens_module
 from mailsync.dataverse.tokens import EARLY, Tokens, failure_of
 from mailsync.errors import ConfigurationError, MailSyncError, TransientError
 from mailsync.settings import Settings
-from mailsync.wiring import _credential
+from mailsync.wiring.services import credential
 from sandbox.entra import EntraStandIn
 from sandbox.faults import Answer, Fault, Faults, Hold
 from sandbox.servers import Certificate, Server
@@ -126,7 +126,7 @@ def made(authority: str) -> Tokens:
             "AZURE_AUTHORITY_HOST": authority,
         }
     )
-    return Tokens(lambda: _credential(settings.authority_host), resource=settings.dataverse_url, gate=gate("entra"))
+    return Tokens(lambda: credential(settings.authority_host), resource=settings.dataverse_url, gate=gate("entra"))
 
 
 def failure(authority: str) -> MailSyncError:

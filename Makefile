@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo sandbox test lint format corpus pictures bench load latency backfill-bench chaos fuzz lock clean
+.PHONY: demo sandbox test lint format corpus pictures bench load latency backfill-bench chaos fuzz thorough lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -45,6 +45,9 @@ chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled:
 
 fuzz: .venv/ready  ## every parser and the mapping against ten thousand inputs each
 	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py -n 2 --timeout=0
+
+thorough: .venv/ready sandbox/node_modules/ready  ## a worker dies at each single call, and the whole corpus lands
+	THOROUGH=1 $(BIN)/python -m pytest tests/journeys/test_kill_points.py tests/journeys/test_backfill.py tests/journeys/test_erase.py tests/corpus -n 2 --dist loadfile --timeout=0
 
 lock: .venv/ready  ## pin the packages anew from pyproject.toml
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.txt

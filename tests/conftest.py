@@ -30,5 +30,5 @@ for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
 def azurite() -> Iterator[Azurite]:
     """The storage emulator. In its first account each test uses queues, tables or grants of its own; the others are for
     whole worlds, one each."""
-    with Azurite(accounts=20) as running:
+    with Azurite(accounts=24) as running:
         yield running

@@ -5,7 +5,6 @@ Some cases of each theme go through it whole, for that takes ten times as long a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -34,11 +33,10 @@ from tests.corpus.expected import settled
 from tests.corpus.standing import assert_stands
 from tests.corpus.world import NOON, world
 from tests.mailsync.parts import Clock, DataverseServed, NylasServed, gate, measures_of
+from tests.thorough import one_in
 
-ACCOUNT = 15
+ACCOUNT = 21
 """Of the storage emulator, a whole one."""
-EACH = int(os.environ.get("CORPUS_EACH", "9"))
-"""Of so many cases one goes through the step; CORPUS_EACH=1 sends all of them."""
 ODD = ("missing", "organization", "whole_signed", "reconnected", "reused_message_id", "raw_refused", "without_sales")
 """What the one organisation of this test is not."""
 
@@ -47,7 +45,7 @@ def whole() -> list[Case]:
     """Cases that the stand-ins show as they are, each mail once."""
     mails = [one for one in cases() if one.written.mime is not None]
     plain = [one for one in mails if not any(getattr(one.written, key) for key in ODD)]
-    return [one for one in plain if not {"same_as", "known_again_as"} & one.written.expect.keys()][::EACH]
+    return [one for one in plain if not {"same_as", "known_again_as"} & one.written.expect.keys()][:: one_in(9)]
 
 
 class Office:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import pytest
 
@@ -16,6 +15,7 @@ from sandbox.azurite import Azurite
 from sandbox.mail import Mail
 from tests.journeys.mortality import DAY, Town, a_town
 from tests.journeys.office import Mailbox, Office, opened
+from tests.thorough import moments
 
 AGE = 400 * DAY
 PAGE = 2
@@ -66,7 +66,7 @@ def all_stand_once(town: Town, backfill: Backfill, old: list[Mail], moment: int)
 def test_a_backfill_brings_all_once_wherever_its_worker_dies(
     town: Town, monkeypatch: pytest.MonkeyPatch, shown_again: bool
 ) -> None:
-    for moment in count(1):
+    for moment in moments():
         backfill, old, item = begun(town, monkeypatch)
         killed = town.dies(moment, town.does(item))
         if killed and shown_again:
@@ -75,11 +75,11 @@ def test_a_backfill_brings_all_once_wherever_its_worker_dies(
         all_stand_once(town, backfill, old, moment)
         if not killed:
             break
-    assert moment > 8, "it was killed at each of its calls"
+    assert moment > 8, "it was killed at many of its calls"
 
 
 def test_two_items_of_one_turn_meet_anywhere_and_bring_all_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    for moment in count(1):
+    for moment in moments():
         backfill, old, item = begun(town, monkeypatch)
         met = town.interrupted(moment, town.does(item), town.does(item))
         town.clock.ahead += HESITATION
@@ -91,7 +91,7 @@ def test_two_items_of_one_turn_meet_anywhere_and_bring_all_once(town: Town, monk
 @pytest.mark.parametrize("wish", ["pause", "cancel"])
 def test_a_wish_meets_its_worker_anywhere_and_is_kept(town: Town, monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
     """Paused it rests, and once resumed brings all once; cancelled it never lists again."""
-    for moment in count(1):
+    for moment in moments():
         backfill, old, item = begun(town, monkeypatch, mails=2 * PAGE + 1)
         met = town.interrupted(moment, town.does(item), _wishes(wish, backfill))
         if not met:
@@ -118,7 +118,7 @@ def _wishes(wish: str, backfill: Backfill) -> Callable[[Wiring], object]:
 @pytest.fixture(scope="module")
 def archive(azurite: Azurite) -> Iterator[Office]:
     """An office whose app lists five messages a page."""
-    with opened(azurite, 13, settings={"SWEEP_PAGE_SIZE": "5"}) as office:
+    with opened(azurite, 19, settings={"SWEEP_PAGE_SIZE": "5"}) as office:
         yield office
 
 
@@ -181,7 +181,7 @@ def test_pausing_and_cancelling_from_another_terminal_is_heard(archive: Office, 
 def test_an_app_that_is_killed_in_a_backfill_goes_on_with_it(azurite: Azurite) -> None:
     """What the dead process held is shown again, or is taken up by the timer."""
     with (
-        opened(azurite, 14, settings={"SWEEP_PAGE_SIZE": "5"}, visibility=2) as office,
+        opened(azurite, 20, settings={"SWEEP_PAGE_SIZE": "5"}, visibility=2) as office,
         office.connected_for_now("Pavel", "microsoft") as pavel,
     ):
         old = lay_old(office, pavel, 60)
@@ -194,5 +194,8 @@ def test_an_app_that_is_killed_in_a_backfill_goes_on_with_it(azurite: Azurite) -
         office.world.wait("all of it", lambda: office.world.dataverse.count("email") >= 60, seconds=90)
         office.world.wait("its end", lambda: office.command("backfill", "show", begun["id"])["over"], seconds=60)
         told = office.command("backfill", "show", begun["id"])
-        assert (told["found"], told["counts"]) == (60, {"written": 60})
+        assert (told["found"], sum(told["counts"].values())) == (60, 60)
+        assert told["counts"].keys() <= {"written", "already_there"}, (
+            "whoever died between write and note finds it there"
+        )
         assert all(len(office.emails(mail)) == 1 for mail in old)

@@ -7,13 +7,13 @@ worker does all of its own work just then.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 
 import pytest
 
 from mailsync.storage.envelope import GrantItem, MessageItem, SweepItem, encode
 from sandbox.faults import Answer, Fault
 from tests.journeys.mortality import DAY, Town, a_town
+from tests.thorough import moments
 
 DONE = {"written", "already_there"}
 
@@ -45,7 +45,7 @@ def killed_and_shown_again(town: Town, item: MessageItem, moment: int) -> bool:
 @pytest.mark.parametrize("which", ["town", "old_town"])
 def test_a_mail_lands_once_wherever_its_worker_dies(which: str, request: pytest.FixtureRequest) -> None:
     town: Town = request.getfixturevalue(which)
-    for moment in count(1):
+    for moment in moments():
         grant, ida = town.mailbox()
         mail = town.mail(town.contact(), ida)
         item = town.lay(grant, mail)
@@ -58,7 +58,7 @@ def test_a_mail_lands_once_wherever_its_worker_dies(which: str, request: pytest.
 
 def test_a_second_copy_changes_nothing_wherever_its_worker_dies(town: Town) -> None:
     (first, ida), (second, marcus) = town.mailbox(), town.mailbox()
-    for moment in count(1):
+    for moment in moments():
         mail = town.mail(town.contact(), ida, cc=(marcus,))
         one, two = town.lay(first, mail), town.lay(second, mail)
         town.does(one)(town.app)
@@ -71,7 +71,7 @@ def test_a_second_copy_changes_nothing_wherever_its_worker_dies(town: Town) -> N
 
 def test_two_copies_meet_anywhere_and_are_one_email(town: Town) -> None:
     (first, ida), (second, marcus) = town.mailbox(), town.mailbox()
-    for moment in count(1):
+    for moment in moments():
         mail = town.mail(town.contact(), ida, cc=(marcus,))
         one, two = town.lay(first, mail), town.lay(second, mail)
         met = town.interrupted(moment, town.does(one), town.does(two))
@@ -83,7 +83,7 @@ def test_two_copies_meet_anywhere_and_are_one_email(town: Town) -> None:
 
 def test_a_reply_hangs_from_its_parent_wherever_the_workers_of_both_meet(town: Town) -> None:
     grant, ida = town.mailbox()
-    for moment in count(1):
+    for moment in moments():
         noor = town.contact()
         parent = town.mail(noor, ida)
         child = town.reply(parent, noor, ida)
@@ -96,7 +96,7 @@ def test_a_reply_hangs_from_its_parent_wherever_the_workers_of_both_meet(town: T
 
 def test_a_parent_takes_its_reply_wherever_the_workers_of_both_meet(town: Town) -> None:
     grant, ida = town.mailbox()
-    for moment in count(1):
+    for moment in moments():
         noor = town.contact()
         parent = town.mail(noor, ida)
         child = town.reply(parent, noor, ida)
@@ -114,7 +114,7 @@ def test_a_reply_before_its_parent_hangs_from_it_wherever_a_worker_dies(
 ) -> None:
     """Though it hung from a mail farther up meanwhile, where that one stood."""
     grant, ida = town.mailbox()
-    for moment in count(1):
+    for moment in moments():
         noor = town.contact()
         first = town.mail(noor, ida)
         if grandparent:
@@ -139,7 +139,7 @@ def test_what_dataverse_refuses_is_put_aside_wherever_its_worker_dies(town: Town
     refusal = b'{"error": {"code": "0x80040265", "message": "a plug-in says no"}}'
     fault = Fault(Answer(400, body=refusal), body='"subject":"Refused')
     town.world.faults["dataverse"].add(fault)
-    for moment in count(1):
+    for moment in moments():
         mail = town.mail(town.contact(), ida, subject=f"Refused {moment}")
         item = town.lay(grant, mail)
         killed = killed_and_shown_again(town, item, moment)
@@ -152,7 +152,7 @@ def test_what_dataverse_refuses_is_put_aside_wherever_its_worker_dies(town: Town
 
 def test_a_sweep_finds_all_wherever_it_dies(town: Town) -> None:
     """What it noted and had not yet put on the queue is old enough to lie outside the next windows."""
-    for moment in count(1):
+    for moment in moments():
         town.disconnect_all()
         grant, ida = town.mailbox(days_old=5)
         when = int(town.clock()) - 4 * DAY - DAY // 2
@@ -171,7 +171,7 @@ def test_a_sweep_finds_all_wherever_it_dies(town: Town) -> None:
 
 @pytest.mark.parametrize("dying", ["deferral", "return"])
 def test_mail_that_waits_for_a_renewed_grant_lands_wherever_a_worker_dies(town: Town, dying: str) -> None:
-    for moment in count(1):
+    for moment in moments():
         town.disconnect_all()
         grant, ida = town.mailbox(days_old=5)
         town.sweep_for(1)
@@ -196,7 +196,7 @@ def test_mail_that_waits_for_a_renewed_grant_lands_wherever_a_worker_dies(town: 
 
 
 def test_an_item_from_the_poison_queue_is_kept_wherever_its_worker_dies(town: Town) -> None:
-    for moment in count(1):
+    for moment in moments():
         grant, ida = town.mailbox()
         item = town.lay(grant, town.mail(town.contact(), ida))
         again = MessageItem(**{**{name: getattr(item, name) for name in item.__struct_fields__}, "revived": True})
@@ -210,7 +210,7 @@ def test_an_item_from_the_poison_queue_is_kept_wherever_its_worker_dies(town: To
 
 
 def test_a_grant_that_expires_is_recorded_wherever_its_worker_dies(town: Town) -> None:
-    for moment in count(1):
+    for moment in moments():
         grant, _ = town.mailbox()
         now = int(town.clock())
         item = GrantItem(grant=grant, event="grant.expired", source="grant.expired", first_seen=now, at=now)

@@ -1,6 +1,8 @@
 # Needs Python 3.11 or later, Node 18 or later and make; each target builds the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# whatever a shell says: the suite starts many processes, and each would compile all it imports
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo sandbox test lint format corpus pictures bench load latency backfill-bench chaos fuzz thorough lock clean
 
@@ -56,7 +58,7 @@ lock: .venv/ready  ## pin the packages anew from pyproject.toml
 .venv/ready: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.txt
 	touch $@
 
 sandbox/node_modules/ready: sandbox/package-lock.json

@@ -15,5 +15,5 @@ def one_in(number: int) -> int:
 
 
 def moments() -> Iterator[int]:
-    """The calls to the outside world before which a worker dies, or is met by another: each fourth, or each."""
-    return count(1, one_in(4))
+    """The calls to the outside world before which a worker dies, or is met by another: each sixth, or each."""
+    return count(1, one_in(6))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -53,6 +54,8 @@ class Town:
         self._grants: list[str] = []
         self._watch: Callable[[int], None] | None = None
         self._send = HTTPAdapter.send
+        self._thread = threading.current_thread()
+        """Whose calls are the work; what another test left behind may still call from others."""
         # a lambda, so that it is bound to the adapter it is called on
         patch.setattr(HTTPAdapter, "send", lambda *given, **more: self._sent(*given, **more))  # noqa: PLW0108
         for name, value in world.settings().items():
@@ -111,7 +114,7 @@ class Town:
 
     def _sent(self, adapter: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
         watch = self._watch
-        if watch is None:
+        if watch is None or threading.current_thread() is not self._thread:
             return self._send(adapter, request, *args, **kwargs)
         self.calls.append(f"{request.method} {request.url}")
         watch(len(self.calls))

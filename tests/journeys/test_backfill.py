@@ -161,13 +161,13 @@ def slow(archive: Office) -> Iterator[None]:
 
 @pytest.mark.usefixtures("slow")
 def test_pausing_and_cancelling_from_another_terminal_is_heard(archive: Office, olga: Mailbox) -> None:
-    lay_old(archive, olga, 200)
+    lay_old(archive, olga, 80)
     begun = archive.command("backfill", "--mailbox", olga.grant, "--since", "500d", "--automation", "run")
     archive.world.wait("a page of it", lambda: archive.said("backfill_moved", backfill=begun["id"], what="page"))
     assert archive.command("backfill", "pause", begun["id"])["state"] == "paused"
     rested = archive.command("backfill", "show", begun["id"])
     time.sleep(3)
-    assert archive.command("backfill", "show", begun["id"])["found"] == rested["found"] < 200
+    assert archive.command("backfill", "show", begun["id"])["found"] == rested["found"] < 80
     assert archive.command("backfill", "resume", begun["id"])["state"] == "running"
     archive.world.wait(
         "another page",
@@ -175,7 +175,7 @@ def test_pausing_and_cancelling_from_another_terminal_is_heard(archive: Office, 
         seconds=60,
     )
     ended = archive.command("backfill", "cancel", begun["id"])
-    assert (ended["state"], ended["found"] < 200) == ("cancelled", True)
+    assert (ended["state"], ended["found"] < 80) == ("cancelled", True)
 
 
 def test_an_app_that_is_killed_in_a_backfill_goes_on_with_it(azurite: Azurite) -> None:
@@ -184,17 +184,17 @@ def test_an_app_that_is_killed_in_a_backfill_goes_on_with_it(azurite: Azurite) -
         opened(azurite, 20, settings={"SWEEP_PAGE_SIZE": "5"}, visibility=2) as office,
         office.connected_for_now("Pavel", "microsoft") as pavel,
     ):
-        old = lay_old(office, pavel, 60)
+        old = lay_old(office, pavel, 30)
         begun = office.command("backfill", "--mailbox", pavel.grant, "--since", "500d", "--automation", "bypass")
         for _ in range(2):
             pages = len(office.said("backfill_moved", what="page"))
             office.world.wait("more", lambda pages=pages: len(office.said("backfill_moved", what="page")) > pages)
             office.world.host.kill()
             office.world.host.start()
-        office.world.wait("all of it", lambda: office.world.dataverse.count("email") >= 60, seconds=90)
+        office.world.wait("all of it", lambda: office.world.dataverse.count("email") >= 30, seconds=90)
         office.world.wait("its end", lambda: office.command("backfill", "show", begun["id"])["over"], seconds=60)
         told = office.command("backfill", "show", begun["id"])
-        assert (told["found"], sum(told["counts"].values())) == (60, 60)
+        assert (told["found"], sum(told["counts"].values())) == (30, 30)
         assert told["counts"].keys() <= {"written", "already_there"}, (
             "whoever died between write and note finds it there"
         )

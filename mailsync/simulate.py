@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mailsync.connected import Connected, Read
-from mailsync.dataverse.resolver import Question, Resolved, Resolver
+from mailsync.dataverse.resolver import Resolved, Resolver
 from mailsync.errors import MessageError, MessageGoneError
+from mailsync.judging import Facts
 from mailsync.listings import Listings, Patience
 from mailsync.nylas.reader import Listed
 from mailsync.storage.mailboxes import Mailbox
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
-from mapping.identity import Identity, ancestors, identity_of
-from mapping.matches import Matches, Organisation
-from mapping.message import Header, Message, folder_ids
-from mapping.parties import people_of
+from mapping.identity import Identity, identity_of
+from mapping.matches import Organisation
+from mapping.message import Header, folder_ids
 from mapping.policy import Policy
-from mapping.regarding import talk_of
-from mapping.tracking import Case, Skip, Step, asks_headers, judge
+from mapping.tracking import Skip, Step, asks_headers, judge
 
 AT_ONCE = 4
 """Mailboxes looked at side by side."""
@@ -118,11 +117,9 @@ class Simulator:
         """What makes an address ours, by the deployed policy."""
         return self._connected.organisation()
 
-    def resolved(self, message: Message, mailbox: str) -> Resolved:
+    def resolved(self, facts: Facts, policy: Policy) -> Resolved:
         """The owners of a message's addresses, and the mail it answers."""
-        nobody = Identity(identity_of(message, mailbox).activityid, None, synthetic=True)
-        question = Question(identity=nobody, ancestors=ancestors(message), addresses=(*people_of(message), mailbox))
-        return self._patience(lambda: self._resolver.resolve(question))
+        return self._patience(lambda: self._resolver.resolve(facts.question(policy)))
 
 
 class _Mail:
@@ -131,11 +128,10 @@ class _Mail:
     def __init__(self, simulator: Simulator, mailbox: Mailbox, read: Read, copy: Copy) -> None:
         self._simulator = simulator
         self._mailbox = mailbox
-        self._copy = copy
-        self._message = read.message
-        self._header = read.header
+        nobody = Identity(identity_of(read.message, copy.mailbox).activityid, None, synthetic=True)
+        self._facts = Facts(read.message, read.header, copy, simulator.organisation(), nobody)
         self._asked_header = read.header is not None
-        self._resolved: Resolved | None = None
+        self._answer: Resolved | None = None
 
     def ruled(self, policy: Policy) -> str:
         """The rule of a policy that skips it, or `tracked`."""
@@ -143,40 +139,30 @@ class _Mail:
 
     def person(self) -> str:
         """With whom it is: the first external participant, else the sender."""
-        organisation, matches = self._simulator.organisation(), self._matches()
-        sender = sender_of(self._message, self._copy, matches, organisation)
-        talk = talk_of(self._message, matches, organisation, sender)
-        return talk.external[0][0] if talk.external else normalise(sender.address_used) or ""
+        matches = self._answer.matches if self._answer is not None else {}
+        facts = self._facts
+        external = facts.talk(matches).external
+        sender = sender_of(facts.message, facts.copy, matches, facts.organisation)
+        return external[0][0] if external else normalise(sender.address_used) or ""
 
     def _skips(self, policy: Policy) -> Iterator[Skip | None]:
-        organisation = self._simulator.organisation()
-        if policy.own_domains is not None:
-            organisation = replace(organisation, domains=policy.own_domains)
-        case = Case(self._message, self._copy, organisation)
-        yield judge(Step.COPY, case, policy)
-        if asks_headers(self._copy, policy):
-            case = replace(case, headers=self._whole_header())
-        yield judge(Step.HEADERS, case, policy)
-        resolved = self._known()
-        answers = resolved.parent is not None and talk_of(
-            self._message,
-            resolved.matches,
-            organisation,
-            sender_of(self._message, self._copy, resolved.matches, organisation),
-        ).answers(resolved.parent, organisation)
-        yield judge(Step.PEOPLE, replace(case, matches=resolved.matches, answers_tracked=answers), policy)
+        yield judge(Step.COPY, self._seen_by(policy).case(), policy)
+        if asks_headers(self._facts.copy, policy):
+            self._ask_header()
+        facts = self._seen_by(policy)
+        yield judge(Step.HEADERS, facts.case(), policy)
+        if self._answer is None:
+            self._answer = self._simulator.resolved(facts, policy)
+        yield judge(Step.PEOPLE, facts.case(facts.understood(self._answer)), policy)
 
-    def _whole_header(self) -> tuple[Header | None, ...] | None:
+    def _seen_by(self, policy: Policy) -> Facts:
+        """The message in the organisation as a policy has it."""
+        if policy.own_domains is None:
+            return self._facts
+        return replace(self._facts, organisation=replace(self._facts.organisation, domains=policy.own_domains))
+
+    def _ask_header(self) -> None:
         if not self._asked_header:
-            self._header = self._simulator.header(self._mailbox, self._message.id)
+            header = self._simulator.header(self._mailbox, self._facts.message.id)
+            self._facts = replace(self._facts, header=header)
             self._asked_header = True
-        return self._header
-
-    def _known(self) -> Resolved:
-        if self._resolved is None:
-            self._resolved = self._simulator.resolved(self._message, self._copy.mailbox)
-        return self._resolved
-
-    def _matches(self) -> Matches:
-        """Whom Dataverse knows, as far as it was asked."""
-        return self._resolved.matches if self._resolved is not None else {}

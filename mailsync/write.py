@@ -14,10 +14,11 @@ from uuid import UUID
 from mailsync.connected import Connected
 from mailsync.dataverse.creation import Creation, Put, Written
 from mailsync.dataverse.emails import Emails, Standing
-from mailsync.dataverse.resolver import Question, Resolved, Resolver
+from mailsync.dataverse.resolver import Resolved, Resolver
 from mailsync.errors import MessageError, TransientError
 from mailsync.files import content_of
 from mailsync.gates import Gate
+from mailsync.judging import Facts
 from mailsync.kinship import Kinship
 from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
@@ -32,13 +33,11 @@ from mapping.email_activity import EmailActivity
 from mapping.guard import as_another_mail, is_same_mail
 from mapping.identity import Identity, activityid_of, ancestors, identity_of
 from mapping.mapper import Known, map_message
-from mapping.matches import Match, Organisation
-from mapping.message import Header, Message, folder_ids
+from mapping.message import folder_ids
 from mapping.owner import Owner, fallback
-from mapping.parties import people_of
 from mapping.policy import Policy
-from mapping.regarding import Found, Parent, Talk, case_numbers_in, tables_to_ask, talk_of, tokens_in
-from mapping.tracking import Case, Skip, Step, asks_headers, judge
+from mapping.regarding import Found, Parent, Talk, tables_to_ask
+from mapping.tracking import Skip, Step, asks_headers, judge
 
 SENDERS_COPY_PATIENCE = 180
 """Seconds a colleague's copy waits for the sender's own, which alone knows the Bcc."""
@@ -61,34 +60,14 @@ MOST_RIVALS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """A message as one mailbox holds it, in its organisation."""
+class _Attempt:
+    """One try at a message."""
 
     item: MessageItem
-    message: Message
-    header: tuple[Header | None, ...] | None
-    copy: Copy
-    organisation: Organisation
-    identity: Identity
+    facts: Facts
     started: float
     was_begun: bool
-    """An attempt whose end nobody heard of may have written it."""
-
-    @property
-    def people(self) -> tuple[str, ...]:
-        """The addresses whose owners decide parties, direction, owner and regarding: aliases by their mailbox too."""
-        named = tuple(dict.fromkeys((*people_of(self.message), self.copy.mailbox)))
-        return tuple(dict.fromkeys((*named, *self.organisation.of_aliases(named).values())))
-
-    def case(self, **known: object) -> Case:
-        """What the rules judge."""
-        case = Case(self.message, self.copy, self.organisation, self.header)
-        return replace(case, **known)  # type: ignore[arg-type]  # its own fields
-
-    def talk(self, matches: dict[str, Match]) -> Talk:
-        """What the rules of regarding see."""
-        sender = sender_of(self.message, self.copy, matches, self.organisation)
-        return talk_of(self.message, matches, self.organisation, sender)
+    """An attempt before it, whose end nobody heard of, may have written it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +76,11 @@ class _Decided:
 
     email: EmailActivity
     resolved: Resolved
-    facts: _Facts
+    attempt: _Attempt
+
+    @property
+    def facts(self) -> Facts:
+        return self.attempt.facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +157,17 @@ class EmailWriter:
 
     def _decided(self, item: MessageItem, known: Entry | None, started: float) -> tuple[Outcome, int | None]:
         """What becomes of the message, and when it is dated."""
-        facts = self._facts(item, known, started)
+        attempt = self._begun(item, known, started)
+        facts = attempt.facts
         entry = self._entry(item, facts)
         if self._was_erased(facts.identity):
             return self._erased(entry, known), entry.date
         skip = judge(Step.COPY, facts.case(), self._policy)
         if skip is None:
-            facts = self._with_header(facts)
+            facts = self._with_header(item, facts)
             skip = judge(Step.HEADERS, facts.case(), self._policy)
         if skip is None or self._was_begun(known):
-            return self._written(item, facts, entry, known), entry.date
+            return self._written(replace(attempt, facts=facts), entry, known), entry.date
         return self._skipped(skip, entry, known), entry.date
 
     def record_deleted(self, item: DeletedItem) -> None:
@@ -207,7 +191,7 @@ class EmailWriter:
             self._measures.outcome(item, Kind.GONE, "deleted")
         emit("message_gone", grant=item.grant, message=item.message, source=item.source)
 
-    def _facts(self, item: MessageItem, known: Entry | None, started: float) -> _Facts:
+    def _begun(self, item: MessageItem, known: Entry | None, started: float) -> _Attempt:
         mailbox = self._connected.mailbox(item.grant)
         address = normalise(mailbox.email) or ""
         wanted = asks_headers(Copy(address, frozenset()), self._policy)
@@ -217,16 +201,14 @@ class EmailWriter:
         if known is not None and known.activityid:
             # an earlier attempt may have written under this id: it holds, whatever the headers say today
             identity = replace(identity, activityid=UUID(known.activityid))
-        return _Facts(
-            item=item,
+        facts = Facts(
             message=message,
             header=read.header,
             copy=self._connected.copy(item.grant, address, folder_ids(message.folders) or ()),
             organisation=self._connected.organisation(),
             identity=identity,
-            started=started,
-            was_begun=known is not None and known.activityid is not None,
         )
+        return _Attempt(item, facts, started, was_begun=known is not None and known.activityid is not None)
 
     def _was_erased(self, identity: Identity) -> bool:
         """Whether somebody had this mail erased: by its Message-ID, or by where an attempt at it began."""
@@ -238,54 +220,31 @@ class EmailWriter:
         self._journal.bury(entry, known)
         return Outcome(Kind.ERASED, ERASED)
 
-    def _with_header(self, facts: _Facts) -> _Facts:
+    def _with_header(self, item: MessageItem, facts: Facts) -> Facts:
         """The facts with the whole header, read now if a rule needs it and it did not come along."""
         if facts.header is not None or not asks_headers(facts.copy, self._policy):
             return facts
-        return replace(facts, header=self._connected.header(facts.item.grant, facts.item.message))
+        return replace(facts, header=self._connected.header(item.grant, item.message))
 
-    def _written(self, item: MessageItem, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
+    def _written(self, attempt: _Attempt, entry: Entry, known: Entry | None) -> Outcome:
+        facts = attempt.facts
         sightings = self._sightings.of(str(facts.identity.activityid))
         if not sightings:
-            self._wait_for_senders_copy(item, facts)
-        resolved = self._resolved(facts)
-        judged = facts.case(matches=resolved.matches, answers_tracked=resolved.parent is not None)
-        skip = judge(Step.PEOPLE, judged, self._policy)
+            self._wait_for_senders_copy(attempt.item, facts)
+        resolved = facts.understood(self._resolver.resolve(facts.question(self._policy)))
+        skip = judge(Step.PEOPLE, facts.case(resolved), self._policy)
         if skip is not None and not self._was_begun(known):
             return self._skipped(skip, entry, known)
-        decided = _Decided(self._mapped(facts, resolved), resolved, facts)
+        decided = _Decided(self._mapped(facts, resolved), resolved, attempt)
         entry = replace(entry, notes=_notes(decided))
         known = self._journal.put(replace(entry, activityid=str(decided.email.activityid)), known)
         return self._noted(self._placed(decided, sightings), facts, entry, known)
-
-    def _resolved(self, facts: _Facts) -> Resolved:
-        """What Dataverse knows; a forward to others answers no mail, though its header names one."""
-        message, rules = facts.message, self._policy.regarding
-        resolved = self._resolver.resolve(
-            Question(
-                identity=facts.identity,
-                ancestors=ancestors(message),
-                addresses=facts.people,
-                tokens=tokens_in(message.subject, rules),
-                case_numbers=case_numbers_in(message.subject, rules),
-                with_limits=bool(message.attachments) and self._policy.files,
-            )
-        )
-        choices = dict(resolved.choices)
-        for alias, mailbox in facts.organisation.of_aliases(facts.people).items():
-            if alias not in choices and mailbox in choices:
-                choices[alias] = choices[mailbox]
-        resolved = replace(resolved, choices=choices)
-        parent = resolved.parent
-        if parent is not None and not facts.talk(resolved.matches).answers(parent, facts.organisation):
-            return replace(resolved, parent=None)
-        return resolved
 
     def _was_begun(self, known: Entry | None) -> bool:
         """Whether an attempt whose end nobody heard of wrote the email: then no rule comes in time."""
         return known is not None and known.activityid is not None and self._emails.read(known.activityid) is not None
 
-    def _wait_for_senders_copy(self, item: MessageItem, facts: _Facts) -> None:
+    def _wait_for_senders_copy(self, item: MessageItem, facts: Facts) -> None:
         """A colleague's mailbox holds the sender's own copy, with the Bcc: for some minutes that one goes first."""
         if is_backfills(item.source):
             return  # of old mail the sender's copy comes when somebody brings it too, or never
@@ -322,20 +281,20 @@ class EmailWriter:
         return self._met(decided, standing)
 
     def _put(self, decided: _Decided) -> Written:
-        email, facts = decided.email, decided.facts
+        email, attempt = decided.email, decided.attempt
         is_large = sum(file.size or 0 for file in email.files.carried) >= LARGE
         with self._large_files.passing() if is_large else nullcontext():
             return self._creation.put(
                 email,
-                people=facts.people,
-                content=content_of(facts.item, self._connected),
+                people=attempt.facts.people,
+                content=content_of(attempt.item, self._connected),
                 limits=decided.resolved.limits,
                 fallback=fallback(self._policy),
-                check_time=lambda: self._check_time(facts),
+                check_time=lambda: self._check_time(attempt),
             )
 
-    def _check_time(self, facts: _Facts) -> None:
-        if self._clock() - facts.started > BUDGET:
+    def _check_time(self, attempt: _Attempt) -> None:
+        if self._clock() - attempt.started > BUDGET:
             raise TransientError(
                 "this mail takes long; it goes on from its queue where it was",
                 reason="out_of_time",
@@ -375,14 +334,14 @@ class EmailWriter:
         if stands != str(email.activityid):
             return _Placed(Kind.ADOPTED, "same_message_id", email.activityid, stands, email.guard)
         notes: tuple[str, ...] = ()
-        if is_completed and decided.facts.was_begun:
+        if is_completed and decided.attempt.was_begun:
             notes = self._creation.enqueue(email)
         elif not is_completed:
             notes = self._creation.resume(
                 email,
-                content=content_of(decided.facts.item, self._connected),
+                content=content_of(decided.attempt.item, self._connected),
                 limits=decided.resolved.limits,
-                check_time=lambda: self._check_time(decided.facts),
+                check_time=lambda: self._check_time(decided.attempt),
             ).notes
         return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, email.guard, notes=notes)
 
@@ -403,7 +362,7 @@ class EmailWriter:
         email, detail = other.email, self._hung_anew(other, standing)
         return _Placed(Kind.ALREADY_THERE, REUSED, email.activityid, put.activityid, email.guard, detail, put.notes)
 
-    def _noted(self, placed: _Placed, facts: _Facts, entry: Entry, known: Entry | None) -> Outcome:
+    def _noted(self, placed: _Placed, facts: Facts, entry: Entry, known: Entry | None) -> Outcome:
         if placed.kind is Kind.ERASED:
             return self._erased(entry, known)
         final = replace(
@@ -436,11 +395,11 @@ class EmailWriter:
         return self._hang(decided, missing, frozenset(str(activityid_of(one)) for one in chain))
 
     def _hang(self, decided: _Decided, missing: Sequence[str], farther: frozenset[str]) -> str:
-        item = decided.facts.item
+        item = decided.attempt.item
         child = Child(str(decided.email.activityid), item.grant, item.message)
         return self._kinship.hang(child, missing, farther, decided.facts.organisation)
 
-    def _mapped(self, facts: _Facts, resolved: Resolved) -> EmailActivity:
+    def _mapped(self, facts: Facts, resolved: Resolved) -> EmailActivity:
         """The email, once all is known that its rules ask for."""
         matches, talk = resolved.matches, facts.talk(resolved.matches)
         sibling = self._sibling(facts, talk, resolved)
@@ -473,7 +432,7 @@ class EmailWriter:
         owner = self._resolver.queue_owner(queue)
         return replace(email, owner=fallback(self._policy) if owner is None else Owner(owner, "queue"))
 
-    def _sibling(self, facts: _Facts, talk: Talk, resolved: Resolved) -> Parent | None:
+    def _sibling(self, facts: Facts, talk: Talk, resolved: Resolved) -> Parent | None:
         """A mail that answers one that nobody has brought, as this one does."""
         chain = ancestors(facts.message)
         if resolved.parent is not None or resolved.parent_depth < len(chain) or not chain:
@@ -488,7 +447,7 @@ class EmailWriter:
         self._journal.put(noted, known)
         return Outcome(Kind.SKIPPED, skip.rule)
 
-    def _entry(self, item: MessageItem, facts: _Facts) -> Entry:
+    def _entry(self, item: MessageItem, facts: Facts) -> Entry:
         date = facts.message.date
         return Entry(
             grant=item.grant,

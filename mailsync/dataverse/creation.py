@@ -2,25 +2,20 @@
 
 What is small goes in one changeset and one round trip, its queue item beside it. What is larger goes step by step:
 the email open, each file for itself, large ones in blocks, completion last. Each step can be repeated: all ids are
-ours, and a second create is answered 412. Never more than one whole file is held in memory, of a large one a block.
+ours, and a second create is answered 412.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from uuid import UUID
 
 import msgspec
 
-from mailsync.dataverse import batch, odata
+from mailsync.dataverse import batch
 from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.answers import (
     COLUMN_AT_FAULT,
@@ -34,8 +29,18 @@ from mailsync.dataverse.answers import (
     is_done,
     lacking_in,
 )
+from mailsync.dataverse.attachments import (
+    Attachments,
+    Content,
+    Loaded,
+    Portions,
+    SeenFiles,
+    attachment_request,
+    is_completed_meanwhile,
+    state_of,
+)
 from mailsync.dataverse.resolver import Resolver, messageid_query
-from mailsync.dataverse.rows import EmailRow, preferred, row_of, rows_of
+from mailsync.dataverse.rows import EmailRow, preferred, rows_of
 from mailsync.dataverse.web_api import WebApi, request
 from mailsync.errors import (
     ConfigurationError,
@@ -52,16 +57,8 @@ from mapping.owner import Owner
 
 TOGETHER = 4_000_000
 """Bytes of the files that go in one changeset with their email."""
-BLOCK = 4 * 1024 * 1024
-"""Bytes of one block; the largest that Dataverse takes (Microsoft's page on attachments, read 2026-11)."""
 REFUSED_LIFE = 600.0
 """Seconds that an owner whom Dataverse refused is not tried again."""
-SEEN_LIFE = 24 * 3600.0
-SEEN_SIZE = 5_000
-"""Files remembered, so that the same file in several mails is stored once."""
-
-Content = Callable[[File], AbstractContextManager[Iterator[bytes]]]
-"""Opens the bytes of a file; raises FileMissingError where there are none to be had."""
 _IF_THERE = {"If-Match": "*"}
 _WAITING = {"statecode": 0, "statuscode": 1}
 """What an item of a queue is until somebody deals with it."""
@@ -128,6 +125,7 @@ class Creation:
         self._changesets_work = True
         self._refused_owners: dict[str, float] = {}
         self._seen = SeenFiles(clock)
+        self._attachments = Attachments(api, seen=self._seen, forget_limits=resolver.forget_limits)
 
     def put(
         self,
@@ -163,7 +161,7 @@ class Creation:
     ) -> Written:
         """Go on with an email of ours that an earlier attempt left open."""
         work = _Work(email, (), content, limits, Owner(None, "none"), check_time)
-        self._go_on(work, there=self._attached(email))
+        self._go_on(work, there=self._attachments.attached(email))
         return work.written(Put.ALREADY_THERE)
 
     def enqueue(self, email: EmailActivity) -> tuple[str, ...]:
@@ -217,7 +215,7 @@ class Creation:
             work.check_time()
             try:
                 with work.content(file) as pieces:
-                    body = _Bytes(pieces).take(min(work.limits.most_bytes, TOGETHER - total) + 1)
+                    body = Portions(pieces).take(min(work.limits.most_bytes, TOGETHER - total) + 1)
             except FileMissingError as error:
                 work.missing[file] = error.why
                 continue
@@ -238,7 +236,7 @@ class Creation:
             batch.Changeset(
                 (
                     request("POST", "emails", body=msgspec.json.encode(email.row())),
-                    *(_attachment_request(email, one) for one in loaded),
+                    *(attachment_request(email, one) for one in loaded),
                     request(
                         "PATCH",
                         f"emails({email.activityid})",
@@ -306,12 +304,14 @@ class Creation:
             if file in work.missing or str(file.id_in(work.email.activityid)) in (there or ()):
                 continue
             work.check_time()
-            why = self._attach(work, file)
+            why = self._attachments.attach(
+                work.email, file, work.content, most=work.limits.most_bytes, notes=work.notes
+            )
             if why is not None:
                 work.missing[file] = why
         if there is not None and work.missing != told_before:
             # another worker may have had more luck with the same file of the same email
-            now = self._attached(work.email)
+            now = self._attachments.attached(work.email)
             work.missing = {
                 file: why for file, why in work.missing.items() if str(file.id_in(work.email.activityid)) not in now
             }
@@ -333,7 +333,7 @@ class Creation:
     def _finish(self, work: _Work, change: Mapping[str, object]) -> None:
         path = f"emails({work.email.activityid})"
         answer = self._api.send("PATCH", path, body=msgspec.json.encode(change), headers=_IF_THERE)
-        if is_done(answer) or self._is_completed(work, answer):
+        if is_done(answer) or is_completed_meanwhile(self._api, work.email, answer):
             return
         if answer.status == 404 and complaint_of(answer).code:
             raise TransientError(
@@ -343,99 +343,18 @@ class Creation:
             )
         raise failure_of(answer)
 
-    def _attach(self, work: _Work, file: File) -> Why | None:
-        """One file, or why it stays out."""
-        try:
-            with work.content(file) as pieces:
-                content = _Bytes(pieces)
-                first = content.take(BLOCK)
-                if not first:
-                    return Why.EMPTY
-                if len(first) > work.limits.most_bytes:
-                    return Why.TOO_LARGE
-                if len(first) < BLOCK:
-                    return self._attach_whole(work, self._seen.loaded(file, first))
-                return self._attach_in_blocks(work, file, first, content)
-        except FileMissingError as error:
-            return error.why
-
-    def _attach_whole(self, work: _Work, loaded: Loaded) -> Why | None:
-        asked = _attachment_request(work.email, loaded)
-        answer = self._api.send("POST", _relative(asked.path), body=asked.body, headers=asked.headers)
-        if loaded.reused is not None and answer.status in {400, 404}:
-            self._seen.forget([loaded])
-            return self._attach_whole(work, replace(loaded, reused=None))
-        if is_done(answer):
-            self._seen.learn([loaded], [answer])
-        return self._why_refused(work, answer)
-
-    def _attach_in_blocks(self, work: _Work, file: File, block: bytes, content: _Bytes) -> Why | None:
-        """A file larger than a block, which is never held whole (Microsoft's page on attachments, read 2026-11)."""
-        target = {"@odata.type": "Microsoft.Dynamics.CRM.activitymimeattachment", **work.email.attachment(file)}
-        answer = self._post("InitializeAttachmentBlocksUpload", {"Target": target})
-        if answer.status >= 300:
-            return self._why_refused(work, answer)
-        token = row_of(answer, _Token).token
-        ids: list[str] = []
-        size = 0
-        while block:
-            size += len(block)
-            if size > work.limits.most_bytes:
-                return Why.TOO_LARGE
-            ids.append(base64.b64encode(f"{len(ids):08d}".encode()).decode())
-            upload = {"BlockId": ids[-1], "BlockData": base64.b64encode(block).decode(), "FileContinuationToken": token}
-            answer = self._post("UploadBlock", upload)
-            if not is_done(answer):
-                return self._why_refused(work, answer)
-            block = content.take(BLOCK)
-        commit = {"Target": target, "BlockList": ids, "FileContinuationToken": token}
-        answer = self._post("CommitAttachmentBlocksUpload", commit)
-        if answer.status == 200:
-            row_of(answer, _Committed)  # a page in its place is no file
-            return None
-        if answer.status in {400, 404} and str(file.id_in(work.email.activityid)) in self._attached(work.email):
-            return None  # sent again when its answer was lost: its token is spent, and the file is there
-        return self._why_refused(work, answer)
-
     def _post(self, path: str, body: Mapping[str, object]) -> Answer:
         return self._api.send("POST", path, body=msgspec.json.encode(body))
-
-    def _why_refused(self, work: _Work, answer: Answer) -> Why | None:
-        """Why a file stays out; None where it is there. Raises what is no fault of the file."""
-        if is_done(answer) or answer.status == 412 or self._is_completed(work, answer):
-            return None
-        code = complaint_of(answer).code
-        if code in FILE_AT_FAULT:
-            self._resolver.forget_limits()
-            return FILE_AT_FAULT[code]
-        if answer.status == 413:
-            return Why.TOO_LARGE
-        failure = failure_of(answer)
-        if not isinstance(failure, MessageError):
-            raise failure
-        work.notes.append(f"file refused: {failure.evidence}")
-        return Why.REFUSED
-
-    def _attached(self, email: EmailActivity) -> frozenset[str]:
-        """The files that an open email has already."""
-        if not email.files.carried:
-            return frozenset()
-        path = odata.query(
-            "activitymimeattachments",
-            select="activitymimeattachmentid",
-            filter=f"_objectid_value eq {email.activityid}",
-        )
-        return frozenset(str(row.activitymimeattachmentid) for row in rows_of(self._api.send("GET", path), _Attached))
 
     # what an answer means
 
     def _found(self, work: _Work) -> Written:
         """What a 412 means: our own email, completed or to be gone on with, or somebody else's row."""
         email = work.email
-        state = self._state(email)
+        state = state_of(self._api, email)
         if state is not None:
             if state == 0:
-                self._go_on(work, there=self._attached(email))
+                self._go_on(work, there=self._attachments.attached(email))
             else:
                 item = email.queue_item()
                 if item is not None:
@@ -450,19 +369,6 @@ class Creation:
             "Dataverse calls the email a duplicate, yet neither its id nor its Message-ID is found",
             reason="duplicate_not_found",
         )
-
-    def _state(self, email: EmailActivity) -> int | None:
-        """The state of the email under our id; None where there is none."""
-        answer = self._api.send("GET", f"emails({email.activityid})?$select=statecode")
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
-            raise failure_of(answer)
-        return row_of(answer, _State).statecode
-
-    def _is_completed(self, work: _Work, answer: Answer) -> bool:
-        """Whether a refusal only means that another worker completed the same email meanwhile."""
-        return answer.status == 400 and self._state(work.email) not in {None, 0}
 
     def _note_queue_item(self, work: _Work, answer: Answer | None) -> None:
         """An item that a queue does not take costs no mail."""
@@ -527,119 +433,8 @@ class Creation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A file with its bytes, and the stored attachment that holds the same, if one was seen lately."""
-
-    file: File
-    body: bytes
-    key: str
-    reused: str | None = None
-
-
-class SeenFiles:
-    """The stored attachments of files seen lately, by what they hold; for one process."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def loaded(self, file: File, body: bytes) -> Loaded:
-        """The file with its bytes, to be stored once."""
-        key = f"{hashlib.sha256(body).hexdigest()} {file.type} {file.name}"
-        with self._lock:
-            known = self._known.get(key)
-            reused = known[0] if known is not None and known[1] > self._clock() else None
-        return Loaded(file, body, key, reused)
-
-    def learn(self, loaded: Sequence[Loaded], answers: Sequence[Answer]) -> None:
-        """Remember the stored attachments that Dataverse told of."""
-        for one, answer in zip(loaded, answers, strict=False):
-            stored = _stored(answer)
-            if stored is None or one.reused is not None:
-                continue
-            with self._lock:
-                self._known[one.key] = (stored, self._clock() + SEEN_LIFE)
-                self._known.move_to_end(one.key)
-                while len(self._known) > SEEN_SIZE:
-                    self._known.popitem(last=False)
-
-    def forget(self, loaded: Sequence[Loaded]) -> bool:
-        """Forget the attachments that these were to reuse; False where there were none."""
-        reused = [one for one in loaded if one.reused is not None]
-        with self._lock:
-            for one in reused:
-                self._known.pop(one.key, None)
-        return bool(reused)
-
-
-class _State(msgspec.Struct, frozen=True):
-    statecode: int
-
-
-class _Token(msgspec.Struct, frozen=True, rename={"token": "FileContinuationToken"}):
-    token: str
-
-
-class _Committed(msgspec.Struct, frozen=True, rename={"id": "ActivityMimeAttachmentId"}):
-    id: UUID
-
-
-class _Attached(msgspec.Struct, frozen=True):
-    activitymimeattachmentid: UUID
-
-
-class _Stored(msgspec.Struct, frozen=True, rename={"stored": "_attachmentid_value"}):
-    stored: UUID | None = None
-
-
-def _stored(answer: Answer) -> str | None:
-    """The id of the attachment that a new row made, where Dataverse told it."""
-    try:
-        found = msgspec.json.decode(answer.body, type=_Stored).stored if answer.status == 201 else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return str(found) if found is not None else None
-
-
-def _attachment_request(email: EmailActivity, loaded: Loaded) -> batch.Request:
-    row = email.attachment(loaded.file)
-    if loaded.reused is not None:
-        row = {name: value for name, value in row.items() if name not in {"filename", "mimetype"}}
-        row["attachmentid@odata.bind"] = f"/attachments({loaded.reused})"
-    else:
-        row["body"] = base64.b64encode(loaded.body).decode()
-    return request(
-        "POST",
-        "activitymimeattachments?$select=activitymimeattachmentid,_attachmentid_value",
-        body=msgspec.json.encode(row),
-        headers={"Prefer": "return=representation"},
-    )
-
-
 def _no_content(_: File) -> AbstractContextManager[Iterator[bytes]]:
     raise FileMissingError(Why.NOT_THERE)
-
-
-def _relative(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-class _Bytes:
-    """The bytes of a file, taken in portions of a chosen size."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._over = b""
-
-    def take(self, most: int) -> bytes:
-        """So many bytes, or fewer where the file ends."""
-        taken = bytearray(self._over)
-        while len(taken) < most and (piece := next(self._pieces, None)) is not None:
-            taken += piece
-        self._over = bytes(taken[most:])
-        return bytes(taken[:most])
 
 
 def _column_unfit(answer: Answer) -> ConfigurationError:

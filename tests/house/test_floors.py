@@ -32,6 +32,7 @@ FLOORS = {
     "mailsync.ingest": 3,
     "mailsync.measures": 3,
     "mailsync.kinship": 3,
+    "mailsync.judging": 3,
     "mailsync.files": 3,
     "mailsync.simulate": 3,
     "mailsync.write": 3,

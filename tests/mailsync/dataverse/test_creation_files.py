@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from mailsync.dataverse.creation import BLOCK, SEEN_LIFE, SEEN_SIZE, TOGETHER, Put, SeenFiles, Written
+from mailsync.dataverse.attachments import BLOCK, SEEN_LIFE, SEEN_SIZE, SeenFiles
+from mailsync.dataverse.creation import TOGETHER, Put, Written
 from mailsync.errors import (
     ConfigurationError,
     FileMissingError,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailsync.dataverse.creation import BLOCK, Put, Written
+from mailsync.dataverse.attachments import BLOCK
+from mailsync.dataverse.creation import Put, Written
 from mailsync.errors import FileMissingError, TransientError
 from mapping.attachments import Limits, Why
 from mapping.email_activity import EmailActivity

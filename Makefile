@@ -4,7 +4,7 @@ BIN := .venv/bin
 # whatever a shell says: the suite starts many processes, and each would compile all it imports
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo sandbox test lint format corpus pictures bench load latency backfill-bench chaos fuzz thorough lock clean
+.PHONY: demo sandbox test lint format corpus reference pictures bench load latency backfill-bench chaos fuzz thorough lock clean
 
 demo: .venv/ready sandbox/node_modules/ready  ## mail arrives and stands in Dataverse, on embedded stand-ins
 	$(BIN)/python -m sandbox demo
@@ -29,6 +29,9 @@ corpus: .venv/ready  ## what the mails of tests/corpus come to, written anew for
 
 pictures: .venv/ready sandbox/node_modules/ready  ## the README's picture of the status page, and one of each state
 	$(BIN)/python -m tests.browser.pictures
+
+reference: .venv/ready  ## the parts of docs/ that are made from the code
+	$(BIN)/python -m tests.house.reference
 
 bench: .venv/ready sandbox/node_modules/ready  ## the measured claims of the README
 	$(BIN)/python -m bench

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from logging import DEBUG, ERROR, INFO, WARNING
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mailsync.errors import MailSyncError
 
@@ -26,36 +27,36 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Link
 
 Event = Literal[
-    "notification_accepted",  # a webhook's item is on the queue
-    "notification_ignored",  # signed, but of a type we don't use
-    "notification_refused",  # bad signature, not a notification, or too large
-    "ingest_unavailable",  # could not be put on the queue: answered 503, Nylas tries again
-    "email_written",  # a completed email stands in Dataverse
-    "email_already_there",  # the same email stood there already, by our own id
-    "email_adopted",  # something else had put it there; left as it is
-    "email_removed",  # it stood in Dataverse once and somebody removed it; it stays gone
-    "email_linked",  # a reply written before its parent was linked to it, or Dataverse refused the link
-    "message_known",  # the journal knows the message as done; nothing was read
-    "message_skipped",  # a rule of the policy, or a folder, keeps it out
-    "messages_without_id",  # a listing holds messages that nobody can ask for; the others are looked after
-    "table_left_out",  # a table or lookup of Dataverse's is not there or not ours to read; mail goes on without it
-    "message_gone",  # deleted from the mailbox before it could be read
-    "item_deferred",  # trouble elsewhere; the item is back on the queue with a delay
-    "item_put_aside",  # can't be done as it is; kept in the table `aside`
-    "item_revived",  # it crashed the process; one more life, alone and later
-    "writing_stopped",  # too many were put aside: a wrong setting or deployment, not so many bad messages
-    "sweep_started",  # the timer enqueued one sweep for each valid grant
-    "sweep_window_done",  # one window of a mailbox was listed to its end
-    "sweep_dropped",  # another sweep of the same mailbox is at work
-    "state_measured",  # what waits on the queues, and how far behind the mailboxes are
-    "mailbox_verified",  # what the nightly proof of a mailbox came to
-    "verify_done",  # the night's proofs are made, or its time is up
-    "counts_delayed",  # counts of outcomes could not be written just now; they go with the next
-    "grant_recorded",  # a mailbox was connected, expired, renewed or removed
-    "message_erased",  # its mail was erased for a person; it stays out, whoever brings it
-    "backfill_moved",  # a page of a backfill is on the queue, or it was paused, went on or ended
-    "journal_shortened",  # records older than JOURNAL_RETENTION_DAYS lie under keyed hashes now
-    "journal_not_shortened",  # ERASURE_KEY is missing or another one; nothing is shortened meanwhile
+    "notification_accepted",
+    "notification_ignored",
+    "notification_refused",
+    "ingest_unavailable",
+    "email_written",
+    "email_already_there",
+    "email_adopted",
+    "email_removed",
+    "email_linked",
+    "message_known",
+    "message_skipped",
+    "messages_without_id",
+    "table_left_out",
+    "message_gone",
+    "item_deferred",
+    "item_put_aside",
+    "item_revived",
+    "writing_stopped",
+    "sweep_started",
+    "sweep_window_done",
+    "sweep_dropped",
+    "state_measured",
+    "mailbox_verified",
+    "verify_done",
+    "counts_delayed",
+    "grant_recorded",
+    "message_erased",
+    "backfill_moved",
+    "journal_shortened",
+    "journal_not_shortened",
 ]
 
 Metric = Literal[
@@ -122,25 +123,70 @@ METRICS: Mapping[Metric, Meaning] = {
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400, 86400)
 """The bounds of the histograms."""
 
-_QUIET: frozenset[Event] = frozenset({"notification_ignored", "sweep_dropped"})
-_LOUD: frozenset[Event] = frozenset(
-    {"item_put_aside", "ingest_unavailable", "writing_stopped", "journal_not_shortened"}
-)
-_WARNING: frozenset[Event] = frozenset({"item_deferred", "item_revived", "notification_refused", "messages_without_id"})
 
-EVENTS: tuple[str, ...] = get_args(Event)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a log line says, and how loud."""
+
+    level: int
+    says: str
+
+
+EVENTS: Mapping[Event, Line] = {
+    "notification_accepted": Line(INFO, "a webhook's item is on the queue"),
+    "notification_ignored": Line(DEBUG, "signed, but of a type we don't use"),
+    "notification_refused": Line(WARNING, "bad signature (401), not a notification (400), too large (413)"),
+    "ingest_unavailable": Line(ERROR, "answered 503: settings or storage; Nylas tries again, the sweep finds the rest"),
+    "email_written": Line(INFO, "a completed email stands in Dataverse"),
+    "email_already_there": Line(INFO, "it stood there already under our own id"),
+    "email_adopted": Line(INFO, "something else had put it there"),
+    "email_removed": Line(INFO, "it stood in Dataverse once and somebody removed it; it stays gone"),
+    "email_linked": Line(INFO, "a reply written before its parent was linked to it, or Dataverse refused the link"),
+    "message_known": Line(INFO, "the journal knows it as done; nothing was read"),
+    "message_skipped": Line(INFO, "a rule keeps it out"),
+    "messages_without_id": Line(
+        WARNING, "a listing holds messages that nobody can ask for; the others are looked after"
+    ),
+    "table_left_out": Line(
+        INFO, "a table or lookup of Dataverse's is not there or not ours to read; mail goes on without it"
+    ),
+    "message_gone": Line(INFO, "deleted from the mailbox before it could be read"),
+    "item_deferred": Line(WARNING, "back on the queue, with the wait and the evidence"),
+    "item_put_aside": Line(ERROR, "kept in the table `aside` for a person"),
+    "item_revived": Line(WARNING, "it crashed the process five times; one more life, alone and a minute later"),
+    "writing_stopped": Line(ERROR, "too many messages were put aside: look at the reason before it goes on by itself"),
+    "sweep_started": Line(INFO, "the timer enqueued one sweep for each valid grant"),
+    "sweep_window_done": Line(INFO, "a window was listed to its end: how many messages, how many missed"),
+    "sweep_dropped": Line(DEBUG, "another sweep of the same mailbox is at work"),
+    "state_measured": Line(
+        INFO,
+        "with each sweep's timer: what waits on the queues and on the poison queues, the worst freshness and lag of a "
+        "mailbox, and what the last proofs left unexplained",
+    ),
+    "mailbox_verified": Line(INFO, "what the nightly proof of a mailbox came to, or why none was made"),
+    "verify_done": Line(
+        INFO, "how many mailboxes the night proved and how many are left for the next, and the sums over all"
+    ),
+    "counts_delayed": Line(INFO, "counts of outcomes could not be written just now; they go with the next"),
+    "grant_recorded": Line(INFO, "a mailbox was connected, expired or removed"),
+    "message_erased": Line(INFO, "its mail was erased for a person; it stays out, whoever brings it"),
+    "backfill_moved": Line(
+        INFO, "a page of a backfill is on the queue, or it was begun, paused, resumed, cancelled, failed or is done"
+    ),
+    "journal_shortened": Line(
+        INFO, "how many records and sightings older than `JOURNAL_RETENTION_DAYS` lie under keyed hashes now"
+    ),
+    "journal_not_shortened": Line(
+        ERROR, "`ERASURE_KEY` is missing or another one than before; nothing is shortened meanwhile, and mail flows"
+    ),
+}
+"""Every event there is, as docs/operate.md shows them."""
 log = logging.getLogger("mailsync")
 
 
 def emit(event: Event, **fields: object) -> None:
     """Write `event=<name> field=value ...` at the level the event deserves; empty fields are left out."""
-    level = logging.INFO
-    if event in _LOUD:
-        level = logging.ERROR
-    elif event in _WARNING:
-        level = logging.WARNING
-    elif event in _QUIET:
-        level = logging.DEBUG
+    level = EVENTS[event].level
     if log.isEnabledFor(level):
         told = " ".join(f"{name}={_on_one_line(value)}" for name, value in fields.items() if value not in (None, ""))
         log.log(level, "event=%s %s", event, told)

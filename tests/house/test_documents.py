@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mailsync.dashboard.reasons import REASONS, Who
 from mailsync.nylas.webhooks import TRIGGERS
-from mailsync.telemetry import EVENTS, METRICS
+from mailsync.settings import SWEEP_SCHEDULE, VERIFY_SCHEDULE, Settings, _Reading
 from mapping.policy import parse_policy
-from mapping.policy_schema import reference_of_policy, schema_of_policy
+from mapping.policy_schema import schema_of_policy
 from mapping.tracking import CHAIN
 from sandbox import world
+from tests.house.reference import BLOCKS, SCHEMA, commands, schema
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -56,29 +57,52 @@ def test_continuous_integration_runs_the_test_command_of_the_readme() -> None:
     assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("exec make test")
 
 
-def test_the_log_reference_names_every_event() -> None:
-    reference = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
-    assert [event for event in EVENTS if f"`{event}`" not in reference] == []
+@pytest.mark.parametrize(("document", "mark"), BLOCKS, ids=lambda part: getattr(part, "name", part))
+def test_what_is_made_from_the_code_is_as_the_code_says(document: Path, mark: str) -> None:
+    """`make reference` writes it anew."""
+    page = document.read_text(encoding="utf-8")
+    assert f"<!-- {mark} -->\n{BLOCKS[document, mark]()}\n<!-- /{mark} -->" in page
 
 
-def test_the_reference_of_metrics_is_the_codes() -> None:
-    reference = (ROOT / "docs/operate.md").read_text(encoding="utf-8").partition("## Metrics")[2].partition("\n## ")[0]
-    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in reference.splitlines() if "| `" in line]
-    assert told == [
-        [f"`{name}`", metric.kind, metric.unit, ", ".join(f"`{one}`" for one in metric.by), metric.says]
-        for name, metric in METRICS.items()
-    ]
+def test_the_schema_of_the_policy_is_made_from_its_keys() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == schema()
+
+
+def test_the_page_of_commands_names_each_in_its_table() -> None:
+    table = (ROOT / "docs/commands.md").read_text(encoding="utf-8").partition("## Each command")[0]
+    each = re.findall(r"^### `python -m mailsync ([a-z ]+)`$", commands(), re.MULTILINE)
+    groups = {name for name in each if any(other.startswith(f"{name} ") for other in each)}
+    told = {word for line in table.splitlines() if line.startswith("| `") for word in re.findall(r"[a-z]+", line)}
+    assert len(each) > 20
+    assert [name for name in each if name not in groups and not set(name.split()) <= told] == []
+
+
+def test_the_page_of_settings_tells_each_with_the_default_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no default, the page says in words what happens."""
+    read: dict[str, object] = {"SWEEP_SCHEDULE": SWEEP_SCHEDULE, "VERIFY_SCHEDULE": VERIFY_SCHEDULE}
+    ordinary = _Reading.optional
+
+    def noted(reading: _Reading, name: str, parse: Callable[[str], object], default: object) -> object:
+        read[name] = default
+        return ordinary(reading, name, parse, default)
+
+    monkeypatch.setattr(_Reading, "optional", noted)
+    required = {"NYLAS_API_KEY": "k", "NYLAS_WEBHOOK_SECRET": "s", "DATAVERSE_URL": "https://contoso.crm.dynamics.com"}
+    Settings.from_env({"AzureWebJobsStorage": "UseDevelopmentStorage=true", **required})
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \|", page.partition("## Optional")[2], re.MULTILINE))
+    for name, default in read.items():
+        if default is None:
+            assert name in page, name
+            assert "`" not in told.get(name, ""), name
+        else:
+            assert told[name].strip() == f"`{str(default).lower() if isinstance(default, bool) else default}`", name
+    assert len(read) > 12
 
 
 def test_the_shipped_policy_is_the_default_that_the_documents_promise() -> None:
     policy = parse_policy((ROOT / "tracking.toml").read_text(encoding="utf-8"), "tracking.toml")
     assert policy == parse_policy("", "empty"), "the shipped file spells out the defaults"
-
-
-def test_the_reference_of_the_policy_is_made_from_its_keys() -> None:
-    page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
-    assert reference_of_policy() in page
-    assert json.loads((ROOT / "docs/tracking.schema.json").read_text(encoding="utf-8")) == schema_of_policy()
 
 
 def test_the_policy_page_names_every_rule() -> None:

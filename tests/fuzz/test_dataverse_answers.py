@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from mailsync.dataverse import batch
 from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.answers import complaint_of, evidence_of, failure_of
-from mailsync.dataverse.creation import BLOCK, Creation
+from mailsync.dataverse.attachments import BLOCK
+from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Question, Resolver

@@ -820,7 +820,7 @@ def test_a_message_the_mapper_cannot_take_is_put_aside_and_not_quoted(desk: Desk
     """The mapper is pure: it would fail the same way each time."""
     grant, ann = desk.connect()
     work = desk.lay(grant, mail(carl[0], ann, subject="very secret"))
-    facts = desk.writer._facts(work, None, NOW)
+    facts = desk.writer._begun(work, None, NOW).facts
     object.__setattr__(facts, "identity", None)
     with pytest.raises(MessageError) as error:
         desk.writer._mapped(facts, Resolved())

@@ -52,8 +52,8 @@ def test_mail_of_an_expired_grant_waits_on_no_queue_while_other_mailboxes_go_on(
         nobody_else_notices(hurried)
         assert {hurried.record(copy)["kind"] for copy in copies} == {"deferred"}
         hurried.world.nylas.reauthenticate(olga.grant)
-        for copy in copies:
-            assert hurried.outcome(copy)["kind"] == "written"
+        for copy in copies:  # the journal and the sweep both bring it back: of two workers either may note it first
+            assert hurried.outcome(copy)["kind"] in {"written", "already_there"}
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["which was told", "which nobody told"])

@@ -15,15 +15,16 @@ from rich.console import Console
 
 from bench.claims import claims
 from bench.files import COUNTS, carried, held
+from bench.headline import publish
 from bench.hotspots import ProfilerError, hotspots, sampled
 from bench.ingest import BUSY_RATE, RATE, Ingested, ingest, notifications
 from bench.mail import furnish
 from bench.measure import DELAY, metered
-from bench.report import Results, into, markdown
+from bench.report import MARK, Results, markdown
 from bench.runs import Run, Ways, recipe_host
 from sandbox.azurite import AzuriteError
 from sandbox.host import HostError
-from sandbox.world import APP, World
+from sandbox.world import World
 
 NUMBERS = {"a": 30, "b": 120, "b'": 60, "c": 240}
 """Emails of one run; each takes five to ten seconds."""
@@ -63,7 +64,7 @@ def main() -> int:
     sys.stdout.write(text + "\n")
     if options.write:
         (Path(__file__).parent / "results.md").write_text(text + "\n", encoding="utf-8")
-        into(APP / "README.md", text)
+        publish(text, MARK)
     for failure in results.failures:
         progress.print(f"[red]missed:[/red] {failure}")
     return 1 if results.failures else 0

@@ -20,11 +20,12 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.headline import publish
 from bench.latency import Arrivals, percentile, said, watched
 from bench.load import depth
 from bench.mail import MAILBOXES, archive, furnish, receive
 from bench.measure import DELAY, PATIENCE
-from bench.report import into, machine
+from bench.report import machine
 from mailsync.windows import moment
 from sandbox.azurite import AzuriteError
 from sandbox.host import HostError
@@ -96,7 +97,7 @@ def main() -> int:
     text = markdown(alone, beside, imported)
     sys.stdout.write(text + "\n")
     if options.write:
-        into(APP / "README.md", text, MARK)
+        publish(text, MARK)
     missed = failures(alone, beside, imported)
     for failure in missed:
         progress.print(f"[red]missed:[/red] {failure}")

@@ -17,13 +17,14 @@ from statistics import quantiles
 from rich.console import Console
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bench.headline import publish
 from bench.ingest import ingest, notifications
 from bench.mail import MAILBOXES, furnish
 from bench.measure import DELAY, PATIENCE
-from bench.report import into, machine
+from bench.report import machine
 from sandbox.azurite import AzuriteError
 from sandbox.host import HostError
-from sandbox.world import APP, World
+from sandbox.world import World
 
 MARK = "latency"
 RATES = (1, 5, 10)
@@ -112,7 +113,7 @@ def main() -> int:
     text = markdown(found)
     sys.stdout.write(text + "\n")
     if options.write:
-        into(APP / "README.md", text, MARK)
+        publish(text, MARK)
     missed = failures(found)
     for failure in missed:
         progress.print(f"[red]missed:[/red] {failure}")

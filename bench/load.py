@@ -27,10 +27,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 from rich.console import Console
 
+from bench.headline import publish
 from bench.ingest import ingest, notifications
 from bench.mail import deliver, furnish
 from bench.measure import PATIENCE, cpu_of
-from bench.report import into, machine
+from bench.report import machine
 from bench.runs import fill, is_idle, item
 from mailsync.storage.envelope import MESSAGES, MessageItem, decode
 from sandbox.host import HostProcess
@@ -122,7 +123,7 @@ def main() -> int:
     text = markdown(importing, taken, passed)
     sys.stdout.write(text + "\n")
     if options.write:
-        into(APP / "README.md", text, MARK)
+        publish(text, MARK)
     problems = failures(importing, taken, passed)
     for problem in problems:
         progress.print(f"[red]missed:[/red] {problem}")

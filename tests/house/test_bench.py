@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import backfill, claims, latency
+from bench import backfill, claims, headline, latency
 from bench.files import LARGE, MOST_MEMORY, Carried, Held, carried, held
 from bench.hotspots import hotspots
 from bench.ingest import Ingested, ingest, notifications
@@ -192,3 +192,14 @@ def test_samples_are_grouped_by_whom_they_were_for_and_whose_code_ran() -> None:
     found = hotspots([f"{work};{library} 3", f"{work} 1", "run (/usr/lib/python3.11/threading.py:1) 2"])
     assert found.rooms == {"get (mailsync/storage/tables.py)": 4, "run (threading.py)": 2}
     assert found.libraries == {"requests/sessions": 3, "mailsync": 1, "threading": 2}
+
+
+def test_the_numbers_at_the_top_of_the_readme_are_those_of_its_tables() -> None:
+    page = (APP / "README.md").read_text(encoding="utf-8")
+    top = page.partition(f"<!-- {headline.MARK} -->\n")[2].partition(f"<!-- /{headline.MARK} -->")[0]
+    assert top.rstrip("\n") == headline.headline(page)
+
+
+def test_a_table_that_lacks_a_number_of_the_top_is_told() -> None:
+    with pytest.raises(ValueError, match="bench"):
+        headline.headline("# A page without tables")

@@ -39,6 +39,7 @@ from mailsync.dataverse.attachments import (
     is_completed_meanwhile,
     state_of,
 )
+from mailsync.dataverse.privileges import ROLE_TABLES
 from mailsync.dataverse.resolver import Resolver, messageid_query
 from mailsync.dataverse.rows import EmailRow, preferred, rows_of
 from mailsync.dataverse.web_api import WebApi, request
@@ -54,11 +55,15 @@ from mailsync.transport import Answer
 from mapping.attachments import File, Limits, Why
 from mapping.email_activity import EmailActivity
 from mapping.owner import Owner
+from mapping.records import Record
+from mapping.regarding import Regarding
 
 TOGETHER = 4_000_000
 """Bytes of the files that go in one changeset with their email."""
 REFUSED_LIFE = 600.0
-"""Seconds that an owner whom Dataverse refused is not tried again."""
+"""Seconds that an owner, or a table, which Dataverse refused is not tried again."""
+INHERITED = "reply"
+"""The rule by which a mail is about what the mail before it is about, whatever table that is of."""
 _IF_THERE = {"If-Match": "*"}
 _WAITING = {"statecode": 0, "statuscode": 1}
 """What an item of a queue is until somebody deals with it."""
@@ -124,6 +129,7 @@ class Creation:
         self._clock = clock
         self._changesets_work = True
         self._refused_owners: dict[str, float] = {}
+        self._refused_tables: dict[str, float] = {}
         self._seen = SeenFiles(clock)
         self._attachments = Attachments(api, seen=self._seen, forget_limits=resolver.forget_limits)
 
@@ -144,7 +150,7 @@ class Creation:
         itself.
         """
         work = _Work(email, people, content, limits, fallback, check_time)
-        self._leave_refused_owner(work)
+        self._leave_refused(work)
         if self._changesets_work and sum(file.size or 0 for file in email.files.carried) <= TOGETHER:
             written = self._at_once(work)
             if written is not None:
@@ -380,13 +386,36 @@ class Creation:
         lacking = lacking_in(complaint_of(answer))
         work.notes.append(f"queue item refused: {failure.evidence}{f' {lacking}' if lacking else ''}")
 
-    def _leave_refused_owner(self, work: _Work) -> None:
-        owner = work.email.owner.record
+    def _leave_refused(self, work: _Work) -> None:
+        """Leave out what was refused just now, of another email."""
+        owner, about = work.email.owner.record, work.email.regarding
         if owner is not None and self._refused_owners.get(owner.id, 0.0) > self._clock():
             work.notes.append(f"owner gave way: {owner.table} {owner.id} was refused before")
             work.email = replace(work.email, owner=work.fallback)
+        inherited = about.record if about.rule == INHERITED else None
+        if inherited is not None and self._refused_tables.get(inherited.table, 0.0) > self._clock():
+            self._leave_regarding(work, inherited, "was refused before")
 
     def _gives_way(self, work: _Work, answer: Answer) -> bool:
+        """Whether something for which an email was refused is left out now, so that it can be tried again."""
+        return self._owner_gives_way(work, answer) or self._regarding_gives_way(work, answer)
+
+    def _regarding_gives_way(self, work: _Work, answer: Answer) -> bool:
+        """A mail may be about rows of any table, because the mail before it is; the role covers those we know."""
+        about, lacking = work.email.regarding, lacking_in(complaint_of(answer)).lower()
+        if about.record is None or about.rule != INHERITED or about.record.table in ROLE_TABLES:
+            return False
+        if not lacking.endswith(about.record.table.lower()):
+            return False
+        self._refused_tables[about.record.table] = self._clock() + REFUSED_LIFE
+        self._leave_regarding(work, about.record, f"the role lacks {lacking_in(complaint_of(answer))}")
+        return True
+
+    def _leave_regarding(self, work: _Work, record: Record, why: str) -> None:
+        work.notes.append(f"regarding left out: {record.table} {record.id} {why}")
+        work.email = replace(work.email, regarding=Regarding(None, "none"))
+
+    def _owner_gives_way(self, work: _Work, answer: Answer) -> bool:
         """Whether it was its owner for whom an email was refused, and another one is there to try."""
         owner, complaint = work.email.owner, complaint_of(answer)
         if owner.record is None or owner == work.fallback or owner.rule == "fallback" or is_bypass_refused(answer):

@@ -74,6 +74,7 @@ TABLES = (
     _regarded("knowledgearticle", "KnowledgeArticle"),
 )
 """In the order in which they are told."""
+ROLE_TABLES = frozenset(need.table for need in TABLES)
 DEFINITIONS = (
     ("prvReadEntity", "what tables are called, and which are there"),
     ("prvReadRelationship", "what emails can be about"),
@@ -94,8 +95,7 @@ class Need:
 
 def needed(named: Named, *, own_tables: Iterable[str] = ()) -> tuple[Need, ...]:
     """Every privilege the app needs in an environment, each once; `own_tables` are those its policy names."""
-    known = {need.table for need in TABLES}
-    wanted = (*TABLES, *(_own(table) for table in own_tables if table not in known))
+    wanted = (*TABLES, *(_own(table) for table in own_tables if table not in ROLE_TABLES))
     found: dict[str, Need] = {}
     for need in (*_of_tables(wanted, named), *(Need(*one) for one in DEFINITIONS)):
         found.setdefault(need.name, need)

@@ -42,8 +42,17 @@ PROJECT = {
         "columns": {"new_name": {"type": "text", "max": 100}},
         "lookups": {"new_contact": {"bind": {"new_Contact": "contact"}}},
         "regarding": "regardingobjectid_New_Project_email",
-    }
+    },
+    "new_vessel": {
+        "set": "new_vessels",
+        "name": "new_name",
+        "privilege": "new_Vessel",
+        "columns": {"new_name": {"type": "text", "max": 100}},
+        "lookups": {},
+        "regarding": "regardingobjectid_new_vessel_email",
+    },
 }
+"""Only the first is a table of the policy's."""
 COLUMN = {"email": {"contoso_nylasid": {"type": "text", "max": 300}}}
 OPTIONAL_ROWS = ("quote", "salesorder", "invoice", "knowledgearticle", "opportunity", "incident", "lead")
 Step = Callable[["Story"], str]
@@ -272,6 +281,24 @@ def test_the_role_suffices_and_nothing_in_it_is_idle(
     """The doctor also asks for mailboxes, and does without."""
     assert set(used) - granted == {"prvReadMailbox"}
     assert granted - set(used) == set()
+
+
+def test_an_answer_to_mail_about_a_table_beyond_the_role_lands_without_that(
+    story: Story, granted: frozenset[str]
+) -> None:
+    """A person may file mail with any table; no mail waits for a privilege nobody promised."""
+    dataverse = story.desk.dataverse
+    dataverse.privileges = granted
+    story.fresh()
+    answers, told = answers_about("new_vessel"), []
+    for _ in range(2):
+        told.append(answers(story))
+        (row,) = dataverse.rows("email", activityid=story.entry.activityid)
+        assert (row["_regardingobjectid_value"], row["statecode"]) == (None, 1)
+        assert row["_parentactivityid_value"]
+    assert "regarding left out: new_vessel" in told[0]
+    assert "the role lacks prvAppendTonew_Vessel" in told[0]
+    assert "was refused before" in told[1]
 
 
 def test_each_single_privilege_that_is_missing_is_named(

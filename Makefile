@@ -49,7 +49,7 @@ chaos: .venv/ready sandbox/node_modules/ready  ## nothing lost, nothing doubled:
 	$(BIN)/python -m sandbox.chaos
 
 fuzz: .venv/ready  ## every parser and the mapping against ten thousand inputs each
-	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py -n 2 --timeout=0
+	FUZZ_EXAMPLES=10000 LAW_EXAMPLES=10000 $(BIN)/python -m pytest tests/fuzz tests/mapping/test_laws.py tests/mailsync/storage/test_journal_states.py -n 2 --timeout=0
 
 thorough: .venv/ready sandbox/node_modules/ready  ## a worker dies at each single call, and the whole corpus lands
 	THOROUGH=1 $(BIN)/python -m pytest tests/journeys/test_kill_points.py tests/journeys/test_backfill.py tests/journeys/test_erase.py tests/corpus -n 2 --dist loadfile --timeout=0

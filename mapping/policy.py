@@ -21,6 +21,8 @@ from mapping.records import Record
 TRACK, SKIP = "track", "skip"
 PEOPLE_TABLES = ("systemuser", "queue", "contact", "account", "lead")
 REGARDING_RULES = ("reply", "token", "opportunity", "case", "contact", "account", "lead")
+NO_RULE = "none"
+"""Ends the list: a mail that no rule before it knows is about nothing."""
 CONTENT_LEVELS = ("full", "subject", "metadata")
 """How much of a mail is kept, the most first."""
 _MOST_LABELS = 127
@@ -315,8 +317,8 @@ ORGANISATION_KEYS = (
         "The organisation's own domains. Left out: those of the connected mailboxes but for free-mail providers'. Each "
         "stands for itself: a domain below it is not meant."),
     Key(("folders", "track"), Entries(folder_name, _A_FOLDER), ("Track",),
-        "Folders or labels by which a person wants a mail in: they overrule `track`, `bulk` and `internal_only`, "
-        "nothing else."),
+        "Folders or labels by which a person wants a mail in: they overrule `track = \"known\"`, `bulk` and "
+        "`internal_only`, nothing else."),
     Key(("people", "precedence"), Entries(_one_of(PEOPLE_TABLES), "one of " + ", ".join(PEOPLE_TABLES)), PEOPLE_TABLES,
         "Whose an address is where rows of several tables carry it. A table left out is not looked into."),
     Key(("people", "tie"), Choice(("first", "unresolved")), "first",
@@ -330,8 +332,9 @@ ORGANISATION_KEYS = (
         "Whether files go along; pictures in the body go with them."),
     Key(("regarding", "rules"), Entries(_rule, "the name of a rule"), ("reply", "token", "contact", "account", "lead"),
         "The rules that say what a mail is about, the first that finds something wins: `reply`, `token`, "
-        "`opportunity`, `case`, `contact`, `account`, `lead`, or the name of a table below. `opportunity`, `case` and "
-        "tables cost one more round trip where the people are known and no earlier rule decided."),
+        "`opportunity`, `case`, `contact`, `account`, `lead`, or the name of a table below; `none` ends the list. "
+        "`opportunity`, `case` and tables cost one more round trip where the people are known and no earlier rule "
+        "decided."),
     Key(("regarding", "several"), Choice(("newest", "none")), "newest",
         "Several open opportunities or cases: the `newest`, or `none` of them."),
     Key(("regarding", "tokens"), Entries(_token_prefix, _A_PREFIX), ("CRM:",),
@@ -442,14 +445,14 @@ def _narrowed(file: PolicyFile, key: Key, under: Path) -> object:
 
 def _regarding(file: PolicyFile, given: Mapping[Path, object]) -> RegardingRules:
     tables = _tables(file)
-    known = (*REGARDING_RULES, *(table.name for table in tables))
+    known = (*REGARDING_RULES, *(table.name for table in tables), NO_RULE)
     path = ("regarding", "rules")
     rules = _texts(given[path])
     for rule in rules:
         if rule not in known:
             file.problem(path, f'regarding.rules holds "{rule}"; there are {", ".join(known)}', entry=rule)
     return RegardingRules(
-        rules=rules,
+        rules=rules[: rules.index(NO_RULE)] if NO_RULE in rules else rules,
         several=str(given[("regarding", "several")]),
         tokens=_texts(given[("regarding", "tokens")]),
         case_numbers=_texts(given[("regarding", "case_numbers")]),
@@ -468,7 +471,7 @@ def _tables(file: PolicyFile) -> tuple[RelatedTable, ...]:
         given = {key.path[0]: str(_read(file, key, under)) for key in TABLE_KEYS}
         if not (given["name"] and given["table"] and (given["contact"] or given["account"])):
             file.problem(under, "each [[regarding.tables]] needs a name, a table, and a lookup to contact or account")
-        elif given["name"] in REGARDING_RULES:
+        elif given["name"] in {*REGARDING_RULES, NO_RULE}:
             file.problem(under, f'"{given["name"]}" is the name of a rule of ours; call the table\'s rule otherwise')
         elif any(one.name == given["name"] for one in found):
             file.problem(under, f'"{given["name"]}" is the name of two tables\' rules; call one otherwise')

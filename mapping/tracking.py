@@ -241,7 +241,7 @@ CHAIN = (
     Rule("invite", Step.HEADERS, _invite),
     Rule("internal_only", Step.PEOPLE, _internal_only, yields_to_track=True),
     Rule("unknown_people", Step.PEOPLE, _unknown_people, yields_to_track=True),
-    Rule("untracked_thread", Step.PEOPLE, _no_tracked_parent, yields_to_track=True),
+    Rule("untracked_thread", Step.PEOPLE, _no_tracked_parent),
 )
 """Every rule in its order."""
 

@@ -85,6 +85,13 @@ def test_ci_runs_everything_on_each_python_that_is_supported() -> None:
     assert [step.get("run") for step in ci["jobs"]["test"]["steps"]][-1] == "make test"
 
 
+def test_each_week_the_proofs_that_take_too_long_for_every_change_are_made() -> None:
+    proof = yaml.safe_load((ROOT / ".github/workflows/proof.yml").read_text(encoding="utf-8"))
+    assert proof[True]["schedule"], "YAML 1.1 reads `on` as a truth value"
+    ran = [step["run"] for step in steps(proof) if "run" in step]
+    assert ran == ["make chaos", "make thorough", "make fuzz"]
+
+
 def test_only_the_job_that_deploys_may_ask_for_a_token_and_it_waits_for_ci_and_for_people() -> None:
     for path in WORKFLOWS:
         text = path.read_text(encoding="utf-8")

@@ -457,7 +457,7 @@ _OWNER = 'a user or team such as "team:0f5c6f2e-0000-4000-8000-000000000000"'
         f'24: owner.fallback = "ann@contoso.com" must be {_OWNER}',
         '25: owner.queue_items = "yes" is neither true nor false',
         "28: files.carry = 1 is neither true nor false",
-        '31: regarding.rules holds "projects"; there are reply, token, opportunity, case, contact, account, lead, site',
+        '31: regarding.rules holds "projects"; there are reply, token, opportunity, case, contact, account, lead, site, none',
         '31: regarding.rules holds "Case"; each entry must be the name of a rule',
         '32: regarding.tokens holds "a b"; each entry must be the beginning of a token, 1 to 20 characters such as "CRM:"',
         '33: regarding.several = "oldest" is not known; allowed: newest, none',

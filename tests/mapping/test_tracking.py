@@ -302,7 +302,7 @@ def test_judged_by_the_people(mail: Message, copy: Copy, text: str, expected: st
         pytest.param(REPLY, INBOX, True, ONLY_REPLIES, None, id="an answer to a mail in Dataverse"),
         pytest.param(REPLY, INBOX, False, ONLY_REPLIES, "untracked_thread", id="an answer to any other"),
         pytest.param(FROM_CARL, INBOX, False, ONLY_REPLIES, "untracked_thread", id="a first mail"),
-        pytest.param(FROM_CARL, WANTED, False, ONLY_REPLIES, None, id="unless somebody wants it"),
+        pytest.param(FROM_CARL, WANTED, False, ONLY_REPLIES, "untracked_thread", id="though somebody wants it"),
         pytest.param(AMONG_US, INBOX, False, f"{ONLY_REPLIES}\n{INTERNAL_TOO}", None, id="it is about external mail"),
         pytest.param(FROM_CARL, INBOX, False, "", None, id="not by default"),
     ],
@@ -373,7 +373,7 @@ def test_the_chain_stands_in_its_order() -> None:
         ("untracked_thread", Step.PEOPLE),
     ]
     yielding = {rule.name for rule in CHAIN if rule.yields_to_track}
-    assert yielding == {"internal_only", "bulk", "unknown_people", "untracked_thread"}
+    assert yielding == {"internal_only", "bulk", "unknown_people"}
     assert {rule.name for rule in CHAIN} > FOLDER_RULES
 
 

@@ -64,7 +64,7 @@ def carried(world: World, files: int, *, emails: int = MEASURED) -> Carried:
         write(world, world.host, one)
     trips = Trips.of(world).since(before)
     spent = cpu_of(world.host.pid) - used
-    return Carried(files, Trips(trips.dataverse // emails, trips.nylas // emails, 0), spent / emails)
+    return Carried(files, Trips(-(-trips.dataverse // emails), -(-trips.nylas // emails), 0), spent / emails)
 
 
 def held(world: World, size: int = LARGE) -> Held:

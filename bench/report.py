@@ -56,7 +56,7 @@ class Results:
         costly += [
             f"{one.files} files: {one.trips.dataverse} Dataverse, {one.trips.nylas} Nylas; at most {one.at_most}"
             for one in self.carried
-            if (one.trips.dataverse, one.trips.nylas) > one.at_most
+            if one.trips.dataverse > one.at_most[0] or one.trips.nylas > one.at_most[1]
         ]
         if self.held.above > MOST_MEMORY:
             costly.append(

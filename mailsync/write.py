@@ -7,7 +7,7 @@ repeated after a crash: the email's id stands in the journal before the first wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -282,8 +282,7 @@ class EmailWriter:
 
     def _put(self, decided: _Decided) -> Written:
         email, attempt = decided.email, decided.attempt
-        is_large = sum(file.size or 0 for file in email.files.carried) >= LARGE
-        with self._large_files.passing() if is_large else nullcontext():
+        with self._large(email):
             return self._creation.put(
                 email,
                 people=attempt.facts.people,
@@ -292,6 +291,11 @@ class EmailWriter:
                 fallback=fallback(self._policy),
                 check_time=lambda: self._check_time(attempt),
             )
+
+    def _large(self, email: EmailActivity) -> AbstractContextManager[None]:
+        """Few mails with large files are written at a time; a size that nobody tells may be large."""
+        sizes = [LARGE if file.size is None else file.size for file in email.files.carried]
+        return self._large_files.passing() if sum(sizes) >= LARGE else nullcontext()
 
     def _check_time(self, attempt: _Attempt) -> None:
         if self._clock() - attempt.started > BUDGET:
@@ -337,12 +341,13 @@ class EmailWriter:
         if is_completed and decided.attempt.was_begun:
             notes = self._creation.enqueue(email)
         elif not is_completed:
-            notes = self._creation.resume(
-                email,
-                content=content_of(decided.attempt.item, self._connected),
-                limits=decided.resolved.limits,
-                check_time=lambda: self._check_time(decided.attempt),
-            ).notes
+            with self._large(email):
+                notes = self._creation.resume(
+                    email,
+                    content=content_of(decided.attempt.item, self._connected),
+                    limits=decided.resolved.limits,
+                    check_time=lambda: self._check_time(decided.attempt),
+                ).notes
         return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, email.guard, notes=notes)
 
     def _another_mail(self, decided: _Decided) -> _Placed:

@@ -754,6 +754,28 @@ def test_what_waited_for_its_grant_goes_back_on_the_queue(watch: Watch) -> None:
     assert not watch.mailbox.waiting
 
 
+def test_thousands_that_waited_go_back_each_once(watch: Watch) -> None:
+    """However many pages of the table they are."""
+    waiting = [
+        Entry(
+            grant=watch.grant,
+            message=f"waits{number}",
+            kind=Kind.DEFERRED,
+            reason=WAITS_FOR_GRANT,
+            noted=NOW,
+            first_seen=NOW,
+            date=NOW - number,
+        )
+        for number in range(2500)
+    ]
+    watch.journal.note_queued(waiting)
+    watch.mailboxes.note_waiting(watch.grant)
+    watch.sweep(source="grant.updated")
+    back = [one.message for one in watch.sent.items if isinstance(one, MessageItem)]
+    assert sorted(back) == sorted(one.message for one in waiting)
+    assert not watch.mailbox.waiting
+
+
 def test_and_is_not_forgotten_when_the_queue_fails_meanwhile(watch: Watch) -> None:
     """Its date lies before any window: nobody else will find it."""
     messages = [watch.lay(10 * DAY + number) for number in range(3)]

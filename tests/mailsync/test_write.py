@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Resolved, Resolver
-from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, TransientError
+from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, Scope, TransientError
+from mailsync.gates import Gate
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.account import StorageAccount
@@ -65,6 +67,7 @@ class Desk:
         self.measures = measures_of(account, clock)
         self.policy: Policy = policy()
         self.adopt_existing = True
+        self.large_files: Gate = gate("files", concurrency=2)
         self.nylas_id_column: str | None = None
         self._writer: EmailWriter | None = None
 
@@ -92,7 +95,7 @@ class Desk:
                 kinship=Kinship(emails=emails, resolver=resolver, journal=self.journal, awaited=self.awaited),
                 connected=connected,
                 policy=self.policy,
-                large_files=gate("files", concurrency=2),
+                large_files=self.large_files,
                 nylas_id_column=self.nylas_id_column,
                 measures=self.measures,
                 clock=self.clock,
@@ -338,6 +341,17 @@ def test_senders_and_recipients_copies_in_either_order_are_one_email(
     assert {sighting.grant for sighting in desk.sightings.of(identity(letter))} == {anns, bens}
 
 
+def test_the_same_mail_in_five_mailboxes_is_one_email_and_each_of_them_is_known(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    boxes = [desk.connect(provider) for provider in ("google", "microsoft", "imap", "ews", "icloud")]
+    letter = mail(carl[0], boxes[0][1], cc=[Person(None, address) for _, address in boxes[1:]])
+    kinds = [desk.writer.write(desk.lay(grant, letter)).kind for grant, _ in boxes]
+    assert kinds == [Kind.WRITTEN, *[Kind.ALREADY_THERE] * 4]
+    assert desk.dataverse.stand_in.count("email", messageid=letter.message_id) == 1
+    assert {sighting.grant for sighting in desk.sightings.of(identity(letter))} == {grant for grant, _ in boxes}
+
+
 def test_both_orders_end_in_equal_rows(account: StorageAccount, nylas: NylasServed, clock: Clock) -> None:
     """In two organisations, each with the same people and the same mail."""
     (anns, ann), (bens, ben) = (
@@ -523,6 +537,36 @@ def test_every_write_of_a_backfill_that_was_told_to_goes_past_automation(
 
 
 LARGE = b"b" * (4 * 1024 * 1024 + 1)
+
+
+class Counted(Gate):
+    """A gate that counts who passes."""
+
+    def __init__(self) -> None:
+        super().__init__("files", clock=time.monotonic, scope=Scope.MESSAGE, concurrency=2)
+        self.passed = 0
+
+    @contextmanager
+    def passing(self, units: float = 1.0, *, patience: float = 0.0) -> Iterator[None]:
+        with super().passing(units, patience=patience):
+            self.passed += 1
+            yield
+
+
+@pytest.mark.parametrize(("held", "passes"), [(LARGE, 1), (b"small", 0)], ids=["large", "small"])
+def test_few_mails_with_large_files_are_written_at_a_time(
+    desk: Desk, carl: tuple[str, str], held: bytes, passes: int
+) -> None:
+    """Those that go on with an open email too."""
+    desk.large_files = Counted()
+    (grant, ann), (second, ben) = desk.connect("microsoft"), desk.connect("microsoft")
+    letter = mail(carl[0], ann, cc=(Person("Ben", ben),), files=(File("b.bin", "application/x-b", held),))
+    assert desk.writer.write(desk.lay(grant, letter)).kind is Kind.WRITTEN
+    assert desk.large_files.passed == passes
+    desk.dataverse.stand_in.update("email", identity(letter), statecode=0, statuscode=1)
+    assert desk.writer.write(desk.lay(second, letter)).kind is Kind.ALREADY_THERE
+    assert desk.row(identity(letter))["statecode"] == 1
+    assert desk.large_files.passed == 2 * passes
 
 
 def test_and_so_does_an_update_of_a_message_that_still_waits_for_its_backfill(

@@ -23,7 +23,7 @@ from mapping.direction import Copy, sender_of
 from mapping.identity import Identity, identity_of
 from mapping.matches import Organisation
 from mapping.message import Header, folder_ids
-from mapping.policy import Policy
+from mapping.policy import People, Policy
 from mapping.tracking import Skip, Step, asks_headers, judge
 
 AT_ONCE = 4
@@ -60,12 +60,12 @@ class Simulator:
         *,
         connected: Connected,
         listings: Listings,
-        resolver: Resolver,
+        resolver_of: Callable[[People], Resolver],
         patience: Patience,
     ) -> None:
         self._connected = connected
         self._listings = listings
-        self._resolver = resolver
+        self._resolver_of = resolver_of
         self._patience = patience
 
     def simulate(
@@ -119,7 +119,8 @@ class Simulator:
 
     def resolved(self, facts: Facts, policy: Policy) -> Resolved:
         """The owners of a message's addresses, and the mail it answers."""
-        return self._patience(lambda: self._resolver.resolve(facts.question(policy)))
+        resolver = self._resolver_of(policy.people)
+        return self._patience(lambda: resolver.resolve(facts.question(policy)))
 
 
 class _Mail:
@@ -131,7 +132,7 @@ class _Mail:
         nobody = Identity(identity_of(read.message, copy.mailbox).activityid, None, synthetic=True)
         self._facts = Facts(read.message, read.header, copy, simulator.organisation(), nobody)
         self._asked_header = read.header is not None
-        self._answer: Resolved | None = None
+        self._answers: dict[People, Resolved] = {}
 
     def ruled(self, policy: Policy) -> str:
         """The rule of a policy that skips it, or `tracked`."""
@@ -139,7 +140,7 @@ class _Mail:
 
     def person(self) -> str:
         """With whom it is: the first external participant, else the sender."""
-        matches = self._answer.matches if self._answer is not None else {}
+        matches = next(iter(self._answers.values()), Resolved()).matches
         facts = self._facts
         external = facts.talk(matches).external
         sender = sender_of(facts.message, facts.copy, matches, facts.organisation)
@@ -151,9 +152,9 @@ class _Mail:
             self._ask_header()
         facts = self._seen_by(policy)
         yield judge(Step.HEADERS, facts.case(), policy)
-        if self._answer is None:
-            self._answer = self._simulator.resolved(facts, policy)
-        yield judge(Step.PEOPLE, facts.case(facts.understood(self._answer)), policy)
+        if policy.people not in self._answers:
+            self._answers[policy.people] = self._simulator.resolved(facts, policy)
+        yield judge(Step.PEOPLE, facts.case(facts.understood(self._answers[policy.people])), policy)
 
     def _seen_by(self, policy: Policy) -> Facts:
         """The message in the organisation as a policy has it."""

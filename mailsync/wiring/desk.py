@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,7 +237,10 @@ class Desk(Steps):
         from mailsync.simulate import Simulator
 
         return Simulator(
-            connected=self._connected, listings=self._listings, resolver=self._resolver, patience=self._patience
+            connected=self._connected,
+            listings=self._listings,
+            resolver_of=cache(self._resolver_with),
+            patience=self._patience,
         )
 
     @part

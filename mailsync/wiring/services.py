@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from mailsync.storage.threads import Sightings
     from mailsync.storage.tombstones import Tombstones
     from mailsync.transport import Transport
-    from mapping.policy import Policy
+    from mapping.policy import People, Policy
 
 HERE = Path(__file__).parents[2]
 LEAST_PATIENCE = 5.0
@@ -316,11 +316,20 @@ class Services:
 
     @part
     def _resolver(self) -> Resolver:
+        return self._resolver_by(self._address_book)
+
+    def _resolver_with(self, people: People) -> Resolver:
+        """One that matches people as a policy which need not be deployed wants it."""
+        from mailsync.dataverse.address_book import AddressBook
+
+        return self._resolver_by(AddressBook(people))
+
+    def _resolver_by(self, address_book: AddressBook) -> Resolver:
         from mailsync.dataverse.resolver import Resolver
 
         return Resolver(
             self._api,
-            address_book=self._address_book,
+            address_book=address_book,
             definitions=self._definitions,
             adopt_existing=self.settings.adopt_existing,
         )

@@ -47,6 +47,20 @@ def test_an_update_does_not_bring_back_what_was_deleted(hurried: Office, removed
     assert hurried.emails(removed.mail) == []
 
 
+def test_a_backfill_of_its_own_mailbox_or_another_does_not_bring_back_what_was_deleted(
+    hurried: Office, olga: Mailbox, removed: Removed
+) -> None:
+    """Not even one that finds the message as if for the first time."""
+    second = hurried.lay(removed.mail, hurried.marcus, notify=False)
+    hurried.forget(removed.copy)
+    for copy in (removed.copy, second):
+        begun = hurried.command("backfill", "--mailbox", copy.grant, "--since", "1h")
+        hurried.world.wait("its end", lambda one=begun["id"]: hurried.command("backfill", "show", one)["over"])
+        record = hurried.outcome(copy)
+        assert (record["kind"], record["activityid"]) == ("removed", removed.activityid)
+    assert hurried.emails(removed.mail) == []
+
+
 def test_a_sweep_over_its_time_does_not_bring_back_what_was_deleted(
     hurried: Office, olga: Mailbox, removed: Removed
 ) -> None:

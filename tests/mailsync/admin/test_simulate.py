@@ -83,6 +83,17 @@ def test_two_policies_are_compared_by_person_domain_and_rule(desk: Desk, policie
     assert "nowhere.example" in shown
 
 
+def test_each_policy_matches_people_as_it_says_itself(desk: Desk, policies: tuple[str, str], tmp_path: Path) -> None:
+    grant = desk.connect(provider="microsoft")
+    for _ in range(2):
+        desk.dataverse.add("contact", lastname="Twin", emailaddress1="twin@fabrikam.example")
+    desk.deliver(grant, desk.mail(grant, ago=HOUR, subject="Hello", sender=Person(None, "twin@fabrikam.example")))
+    other = tmp_path / "unresolved.toml"
+    other.write_text(f"{KNOWN}people.tie = 'unresolved'\n", encoding="utf-8")
+    told = desk.told("simulate", "--since", "1d", "--policy", policies[0], "--policy", str(other))
+    assert outcomes(told) == {"Hello": ["tracked", "unknown_people"]}
+
+
 def test_what_the_app_then_does_is_what_was_said(desk: Desk) -> None:
     grant = lay(desk)
     said = {one["message"]: one["outcomes"][0] for one in desk.told("simulate", "--since", "1d")["messages"]}

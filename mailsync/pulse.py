@@ -27,7 +27,8 @@ AFTER = 2.0
 SPACING = 15.0
 """Seconds between two notes."""
 MOST_TROUBLES = 8
-MESSAGE, SWEEP, TIMER = "message", "sweep", "timer"
+MESSAGE, SWEEP, TIMER, WEBHOOK = "message", "sweep", "timer", "webhook"
+"""Kinds of work. The last is the look at our webhook: a sweep that goes well does not mend that."""
 _WRITES = frozenset({Kind.WRITTEN, Kind.ADOPTED, Kind.ALREADY_THERE, Kind.REMOVED})
 """The outcomes for which Nylas and Dataverse both had to answer."""
 

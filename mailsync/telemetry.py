@@ -31,6 +31,8 @@ Event = Literal[
     "notification_ignored",
     "notification_refused",
     "ingest_unavailable",
+    "webhook_unwell",
+    "webhook_not_looked_at",
     "email_written",
     "email_already_there",
     "email_adopted",
@@ -137,6 +139,10 @@ EVENTS: Mapping[Event, Line] = {
     "notification_ignored": Line(DEBUG, "signed, but of a type we don't use"),
     "notification_refused": Line(WARNING, "bad signature (401), not a notification (400), too large (413)"),
     "ingest_unavailable": Line(ERROR, "answered 503: settings or storage; Nylas tries again, the sweep finds the rest"),
+    "webhook_unwell": Line(
+        ERROR, "told with each sweep's timer while no webhook to the app is `active` at Nylas; the sweep finds the mail"
+    ),
+    "webhook_not_looked_at": Line(WARNING, "Nylas could not be asked for the state of its webhooks just now"),
     "email_written": Line(INFO, "a completed email stands in Dataverse"),
     "email_already_there": Line(INFO, "it stood there already under our own id"),
     "email_adopted": Line(INFO, "something else had put it there"),

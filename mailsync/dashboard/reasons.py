@@ -63,6 +63,11 @@ REASONS: Mapping[str, Meaning] = {
     ),
     "nylas_redirects": _setting("Nylas' address is not that of its API", "Check NYLAS_API_URI and its region."),
     "nylas_key": _setting("Nylas refuses the API key", "Check NYLAS_API_KEY, and the region in NYLAS_API_URI."),
+    "webhook_unwell": _setting(
+        "No webhook to the app is active at Nylas",
+        "`python -m mailsync webhook list` shows its state and `doctor` why: mend that, then `webhook resume`. "
+        "The sweep finds the mail meanwhile.",
+    ),
     "entra_refused": _setting(
         "Entra refuses to sign the app in",
         "Check the app's identity; the AADSTS code in the evidence says what is wrong.",

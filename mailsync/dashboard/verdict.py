@@ -35,6 +35,8 @@ LASTING = 15 * 60
 """Seconds of trouble that passes by itself before mail counts as not flowing."""
 LAGGING = 20 * 60
 """Seconds that a message may be on its way before its mailbox counts as lagging."""
+DELAYS = frozenset({"webhook_unwell"})
+"""Reasons that make mail late and stop none: the sweep finds it within minutes."""
 WORST = (
     "Sign-in needed",
     "Never swept",
@@ -322,7 +324,7 @@ def _of_instances(facts: Facts) -> Iterator[Task]:
 def _of_trouble(trouble: Trouble, now: int) -> Task:
     passes = trouble.who == Who.NOBODY and now - trouble.since <= LASTING
     return Task(
-        level=Level.ATTENTION if passes else Level.TROUBLE,
+        level=Level.ATTENTION if passes or trouble.reason in DELAYS else Level.TROUBLE,
         title=trouble.title,
         who=trouble.who,
         do=trouble.do,

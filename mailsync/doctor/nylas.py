@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mailsync.doctor.findings import Finding, Findings, bad, clock_finding, good, looked, named, unknown, warning
 from mailsync.errors import TransientError
 from mailsync.nylas.grants import Grant
-from mailsync.nylas.webhooks import ACTIVE, Endpoint, Webhook, Webhooks, mark_of
+from mailsync.nylas.webhooks import ACTIVE, Endpoint, Webhook, Webhooks, leading_to, mark_of
 from mailsync.storage.mailboxes import VALID
 
 TOPIC = "nylas"
@@ -46,7 +46,7 @@ def examine_nylas(side: NylasSide, *, now: float) -> Findings:
 
     def asked() -> Findings:
         found = side.webhooks()
-        webhooks.extend(one for one in found.all() if one.is_ours or (side.url and one.is_of(side.url)))
+        webhooks.extend(leading_to(found.all(), side.url))
         date.append(found.date)
         yield from _webhooks(webhooks, side)
 

@@ -177,6 +177,11 @@ def chosen(webhooks: Sequence[Webhook], named: str | None) -> Webhook:
     raise WebhookError(f"there is no such webhook; there are: {told}", reason="unknown_webhook")
 
 
+def leading_to(webhooks: Iterable[Webhook], url: str) -> list[Webhook]:
+    """Those that lead to the app: to `url`, where its endpoint is known, or to one of this product by their path."""
+    return [one for one in webhooks if one.is_ours or (url and one.is_of(url))]
+
+
 def mark_of(secret: str) -> str:
     """What tells a secret from another and gives nothing of it away: the beginning of its hash."""
     return hashlib.sha256(secret.encode()).hexdigest()[:12]

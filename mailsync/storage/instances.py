@@ -35,7 +35,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str
     work: str
-    """At what: message, sweep or timer; the same work done is the sign that it is over."""
+    """At what: message, sweep, timer or webhook; the same work done is the sign that it is over."""
     advice: str
     evidence: str
     since: int

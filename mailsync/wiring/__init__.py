@@ -82,6 +82,7 @@ class Wiring(Desk):
                 return swept
         finally:
             self._tell_vitals()
+            self._watch_webhook()
 
     def shorten_journal(self) -> None:
         """Shorten some records that are older than JOURNAL_RETENTION_DAYS; a key to mend stops nothing else."""
@@ -116,6 +117,13 @@ class Wiring(Desk):
             self._instances.forget(now=now)
         except MailSyncError as error:
             telemetry.emit("state_measured", reason=error.reason)
+
+    def _watch_webhook(self) -> None:
+        """Last, so that a Nylas that is slow to answer makes no sweep late."""
+        from mailsync.webhook_watch import watch
+
+        if self.own_url:
+            watch(lambda: self._prompt_webhooks, self.own_url, self._pulse)
 
     def answers(self) -> bool:
         """Whether the app could take mail in a moment ago: its settings for that are good, and storage answers."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 SLACK = 600
 """Seconds that a sweep's timer may be late before the status page calls it silent."""
+LAPTOP = frozenset({"", "localhost", "127.0.0.1", "0.0.0.0"})  # noqa: S104
+"""Names by which nobody else reaches an app."""
 
 
 class Desk(Steps):
@@ -46,14 +48,18 @@ class Desk(Steps):
     @part
     def webhooks(self) -> Webhooks:
         """The webhooks of the Nylas application."""
-        from mailsync.nylas.webhooks import Webhooks
+        return self._webhooks(prompt=False)
 
-        settings = self.nylas_settings
-        return Webhooks(
-            self._transport("nylas", settings.nylas_api_uri),
-            api_uri=settings.nylas_api_uri,
-            api_key=settings.nylas_api_key,
-        )
+    @property
+    def own_url(self) -> str:
+        """The webhook's URL by the name that Azure gives the app; empty where it gives none.
+
+        Core Tools give it a laptop's own name, which no webhook reaches.
+        """
+        from mailsync.nylas.webhooks import PATH
+
+        host = self._env.get("WEBSITE_HOSTNAME", "").strip()
+        return "" if host.partition(":")[0] in LAPTOP else f"https://{host}{PATH}"
 
     @part
     def endpoint(self) -> Endpoint:
@@ -91,9 +97,7 @@ class Desk(Steps):
         from mailsync.doctor.erasure import ErasureSide
         from mailsync.doctor.nylas import NylasSide
         from mailsync.named import as_mailbox
-        from mailsync.nylas.webhooks import PATH
 
-        host = self._env.get("WEBSITE_HOSTNAME", "").strip()
         return Doctor(
             setting_problems=self._setting_problems,
             env=self._env,
@@ -109,7 +113,7 @@ class Desk(Steps):
                 webhooks=lambda: self.webhooks,
                 endpoint=lambda: self.endpoint,
                 secrets=self.known_secrets,
-                url=url or (f"https://{host}{PATH}" if host else ""),
+                url=url or self.own_url,
             ),
             dataverse=DataverseSide(
                 access=lambda: Access(self._api),
@@ -180,6 +184,21 @@ class Desk(Steps):
             ),
             clock=self.clock,
         )
+
+    def _webhooks(self, *, prompt: bool) -> Webhooks:
+        from mailsync.nylas.webhooks import Webhooks
+
+        settings = self.nylas_settings
+        return Webhooks(
+            self._transport("nylas", settings.nylas_api_uri, prompt=prompt),
+            api_uri=settings.nylas_api_uri,
+            api_key=settings.nylas_api_key,
+        )
+
+    @part
+    def _prompt_webhooks(self) -> Webhooks:
+        """For a look that the sweep's timer does not wait for long."""
+        return self._webhooks(prompt=True)
 
     # clients that make one attempt: a page would rather say that a part was not to be had
 

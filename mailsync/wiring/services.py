@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parents[2]
 LEAST_PATIENCE = 5.0
-"""Seconds that even a hurried process waits for an answer."""
+"""Seconds that even a hurried process waits for an answer, and any process for one that nothing hangs on."""
 
 ENTRA_HOSTS = frozenset(
     {
@@ -334,10 +334,11 @@ class Services:
             adopt_existing=self.settings.adopt_existing,
         )
 
-    def _transport(self, vendor: str, url: str) -> Transport:
+    def _transport(self, vendor: str, url: str, *, prompt: bool = False) -> Transport:
         from mailsync.transport import READ_TIMEOUT, Transport
 
-        hurried = max(READ_TIMEOUT / self.hurry, min(READ_TIMEOUT, LEAST_PATIENCE))
+        least = min(READ_TIMEOUT, LEAST_PATIENCE)
+        hurried = least if prompt else max(READ_TIMEOUT / self.hurry, least)
         return Transport(vendor, base_url=url, verify=self._env.get("REQUESTS_CA_BUNDLE") or True, read_timeout=hurried)
 
     def _queues(self, *, prompt: bool) -> Queues:

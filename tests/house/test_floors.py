@@ -40,6 +40,7 @@ FLOORS = {
     "mailsync.proof": 3,
     "mailsync.verify": 3,
     "mailsync.vitals": 3,
+    "mailsync.webhook_watch": 3,
     "mailsync.nightly": 3,
     "mailsync.explain": 3,
     "mailsync.explained": 3,

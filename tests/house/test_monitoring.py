@@ -84,7 +84,8 @@ def test_every_reason_that_is_asked_for_can_be_looked_up() -> None:
     told = {name: row[2].strip() for row in rows for name in re.findall(r"`(\w+)`", row[1])}
     assert all_names(QUERIES.values(), "reason") <= set(told)
     asked = names_in(QUERIES["needs_administrator.kql"], "reason")
-    assert asked == {name for name, kind in told.items() if kind == "configuration"}
+    has_an_alert_of_its_own = {"webhook_unwell"}
+    assert asked == {name for name, kind in told.items() if kind == "configuration"} - has_an_alert_of_its_own
 
 
 def test_every_end_of_a_grant_that_is_asked_for_is_one_nylas_tells_of() -> None:
@@ -205,6 +206,24 @@ def depth(log: Log, *values: float, queue: str = "nylas-messages-poison") -> Non
             id="the sweep finds mail beside notifications",
         ),
         pytest.param("webhook-failing", swept, set(), id="a quiet night is no failing webhook"),
+        pytest.param(
+            "webhook-failing",
+            both(swept, lambda log: log.say("webhook_unwell", status="failed", reason="webhook_unwell", advice="x")),
+            {()},
+            id="in a quiet night Nylas calls it failed",
+        ),
+        pytest.param(
+            "webhook-failing",
+            both(swept, lambda log: log.say("webhook_unwell", ago=2000, status="pause", reason="webhook_unwell")),
+            set(),
+            id="it was paused half an hour ago",
+        ),
+        pytest.param(
+            "webhook-failing",
+            both(swept, lambda log: log.say("webhook_not_looked_at", reason="nylas_unavailable", evidence="status=500")),
+            set(),
+            id="Nylas did not say how it is",
+        ),
         pytest.param(
             "ingest-unavailable",
             lambda log: log.say("ingest_unavailable", reason="storage_unavailable", evidence="vendor=storage", advice="x"),

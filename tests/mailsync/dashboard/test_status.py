@@ -18,15 +18,17 @@ from mailsync.dashboard.answers import status_facts
 from mailsync.dashboard.facts import DAY, HOUR, Facts, Level
 from mailsync.dashboard.status import CURRENT, FRESH, LISTENING, StatusReader
 from mailsync.errors import ConfigurationError, Evidence, TransientError
+from mailsync.nylas.webhooks import TRIGGERS
 from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.instances import Budget, Trouble
 from mailsync.storage.proofs import Proofs, Proven
 from mailsync.wiring import Wiring
+from sandbox.webhooks import Webhook
 from tests.browser.served import wiring_for
 from tests.browser.states import MINUTE, Scene, laid_out
 from tests.mailsync.dashboard.conftest import Lay
-from tests.mailsync.parts import NOW, Clock, Line, silence
+from tests.mailsync.parts import NOW, Clock, Line, NylasServed, new_address, silence
 
 
 def facts(wiring: Wiring) -> Facts:
@@ -206,6 +208,32 @@ def test_trouble_not_met_again_and_instances_long_silent_count_no_more(storages:
     old = replace_at(scene, NOW - CURRENT - 1)
     assert told_of(storages, {"troubles": (old,), "done": {}}) == []
     assert told_of(storages, {"troubles": (replace_at(scene, NOW),), "done": {}, "noted": NOW - LISTENING - 1}) == []
+
+
+def test_a_webhook_that_nylas_gave_up_is_told_until_it_is_active(storages: Iterator[str], nylas: NylasServed) -> None:
+    """In a quiet organisation nothing else tells of it; a sweep that goes well does not mend it."""
+    nylas.stand_in.connect(new_address(), "google", created_at=NOW - 60)
+    wiring = wiring_for(
+        next(storages), lambda: NOW, NYLAS_API_URI=nylas.server.url, WEBSITE_HOSTNAME="mail.azurewebsites.net"
+    )
+    webhook = Webhook(
+        id="w", url=wiring.own_url, triggers=TRIGGERS, secret="s", compressed=True, description="", emails=(),
+        status="failed", created_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    nylas.stand_in.webhooks.registered["w"] = webhook
+
+    def told() -> tuple[str, list[str]]:
+        wiring.sweep_missed()
+        wiring._pulse.flush()
+        wiring.status.forget()
+        verdict = wiring.status.read().verdict
+        return verdict.word, [task.title for task in verdict.tasks]
+
+    assert told() == ("Needs attention", ["No webhook to the app is active at Nylas"])
+    assert told() == ("Needs attention", ["No webhook to the app is active at Nylas"])
+    assert "webhook resume" in wiring.status.read().verdict.tasks[0].do
+    webhook.status = "active"
+    assert told() == ("Starting", [])
 
 
 def replace_at(scene: Scene, at: int) -> Trouble:

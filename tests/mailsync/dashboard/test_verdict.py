@@ -222,6 +222,7 @@ LOW = DataverseStatus(at=NOW, requests_left=900, requests=6000, seconds_left=90.
         pytest.param({"instances": instances(troubles=(trouble(),))}, "trouble", "Mail is not flowing. Dataverse refuses the app.", id="configuration"),
         pytest.param({"instances": instances(troubles=(trouble("nobody, it passes by itself"),))}, "attention", "Mail is flowing. Dataverse refuses the app.", id="trouble that passes"),
         pytest.param({"instances": instances(troubles=(trouble("nobody, it passes by itself", NOW - HOUR),))}, "trouble", "Mail is not flowing. Dataverse refuses the app.", id="trouble that should have passed"),
+        pytest.param({"instances": instances(troubles=(replace(trouble(since=NOW - DAY), reason="webhook_unwell", title="No webhook is active"),))}, "attention", "Mail is flowing. No webhook is active.", id="the sweep alone brings mail"),
         pytest.param({"instances": instances(stopped_until=NOW + 60)}, "trouble", "Mail is not flowing. Writing is stopped, for too many messages were put aside.", id="the brake"),
         pytest.param({"instances": instances(stopped_until=NOW - 60)}, "good", "Mail is flowing.", id="the brake, let go"),
         pytest.param({"instances": instances(dataverse=LOW)}, "attention", "Mail is flowing. Dataverse's execution time is nearly used up.", id="budget"),

@@ -165,7 +165,9 @@ EVENTS: Mapping[Event, Line] = {
     ),
     "mailbox_verified": Line(INFO, "what the nightly proof of a mailbox came to, or why none was made"),
     "verify_done": Line(
-        INFO, "how many mailboxes the night proved and how many are left for the next, and the sums over all"
+        INFO,
+        "how many mailboxes the night proved and how many are left for the next, and the sums over all; "
+        "of `not_looked_through`, disconnected or waiting for a sign-in, the journal alone was counted",
     ),
     "counts_delayed": Line(INFO, "counts of outcomes could not be written just now; they go with the next"),
     "grant_recorded": Line(INFO, "a mailbox was connected, expired or removed"),

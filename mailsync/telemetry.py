@@ -176,7 +176,9 @@ EVENTS: Mapping[Event, Line] = {
         INFO, "a page of a backfill is on the queue, or it was begun, paused, resumed, cancelled, failed or is done"
     ),
     "journal_shortened": Line(
-        INFO, "how many records and sightings older than `JOURNAL_RETENTION_DAYS` lie under keyed hashes now"
+        INFO,
+        "how many records and sightings older than `JOURNAL_RETENTION_DAYS` lie under keyed hashes now, and how many "
+        "rows of `aside` that were replayed longer ago are gone",
     ),
     "journal_not_shortened": Line(
         ERROR, "`ERASURE_KEY` is missing or another one than before; nothing is shortened meanwhile, and mail flows"

@@ -34,6 +34,8 @@ class MailboxLine:
     swept: int | None = None
     behind: int | None = None
     """How far the proven part of its mail lies back; None before its first sweep."""
+    lag: int | None = None
+    """How long the message on its way that waits longest had waited when it was `swept`, else 0."""
     counts: Mapping[str, int] | None = None
     """What became of the messages dated in the last day, by kind."""
 
@@ -117,6 +119,7 @@ def _line(mailbox: Mailbox, there: Mapping[str, Grant] | None, now: int) -> Mail
         watermark=mailbox.watermark,
         swept=mailbox.swept,
         behind=max(0, now - mailbox.watermark) if mailbox.watermark is not None else None,
+        lag=mailbox.lag,
     )
 
 

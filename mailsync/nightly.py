@@ -30,6 +30,9 @@ TRIES = 3
 LONGEST_PAUSE = 10.0
 """How often a call is made where trouble passes, and the seconds between at most: other mailboxes wait for the time."""
 
+UNSEEN = frozenset({Listing.SIGN_IN.value, Listing.DISCONNECTED.value})
+"""How a proof says that the journal alone was counted."""
+
 
 class Deadline:
     """When the time for something is up."""
@@ -161,6 +164,7 @@ class Nightly:
             unexplained=night.unexplained,
             doubled=sum(proven.doubled for proven in night.proofs),
             left_open=sum(proven.left_open for proven in night.proofs),
+            not_looked_through=sum(proven.listing in UNSEEN for proven in night.proofs),
             took_s=round(took),
         )
 

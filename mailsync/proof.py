@@ -140,6 +140,11 @@ class MailboxProof:
         """How many messages were counted."""
         return sum(self.counts.values())
 
+    @property
+    def proven_until(self) -> int | None:
+        """Up to when all of its mail was seen before, where it could not be looked through; None where never."""
+        return None if self.listing is Listing.LISTED else self.mailbox.settled_until
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
@@ -175,6 +180,11 @@ class Proof:
         return tuple(proof for proof in self.mailboxes if proof.listing is Listing.FAILED)
 
     @property
+    def unseen(self) -> tuple[MailboxProof, ...]:
+        """The mailboxes that could not be looked through: only what the journal knows of them is counted."""
+        return tuple(proof for proof in self.mailboxes if proof.listing is not Listing.LISTED)
+
+    @property
     def to_recreate(self) -> tuple[Counted, ...]:
         """What was removed from Dataverse and may be brought back: not what was erased, nor what lost its name."""
         return tuple(one for one in self.of(Bucket.REMOVED) if one.reason != ERASED and not one.is_shortened)
@@ -185,7 +195,11 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is unexplained, doubled or left open, and every mailbox was looked through."""
+        """Whether nothing is unexplained, doubled or left open of what was seen, and no listing failed.
+
+        A mailbox that nobody can look through, for its owner must sign in or disconnected it, is not held against it:
+        `unseen` names those.
+        """
         return not (self.of(Bucket.UNEXPLAINED) or self.doubled or self.left_open or self.failed)
 
 

@@ -1,5 +1,5 @@
 """Shortens the records of messages that are older than somebody wants them kept: that a message was handled is never
-forgotten, only which one it was.
+forgotten, only which one it was. What was put aside is taken away that much later than it was replayed.
 
 A few thousand records are looked at in one run, and the next goes on from there. Nothing else waits for it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from mailsync.storage.aside import Aside, Kept
 from mailsync.storage.journal import KEPT_OPEN, Entry, Journal
 from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.storage.threads import SightingRow, Sightings
@@ -33,25 +34,28 @@ Portion = Callable[[tuple[str, str], int], tuple[list[T], tuple[str, str] | None
 
 
 class Retention:
-    """Walks through the journal and the sightings."""
+    """Walks through the journal, the sightings and what was put aside."""
 
     def __init__(
         self,
         *,
         journal: Journal,
         sightings: Sightings,
+        aside: Aside,
         tombstones: Tombstones,
         walks: Walks,
         clock: Callable[[], float],
     ) -> None:
         self._journal = journal
         self._sightings = sightings
+        self._aside = aside
         self._tombstones = tombstones
         self._walks = walks
         self._clock = clock
 
     def shorten(self, *, keep: int) -> None:
-        """Shorten what was last noted longer ago than `keep` seconds, and is of no younger date.
+        """Shorten what was last noted longer ago than `keep` seconds, and is of no younger date; forget what was
+        replayed longer ago.
 
         Raises ConfigurationError without the key that hashes are made with.
         """
@@ -61,8 +65,9 @@ class Retention:
             return
         records = self._walk("journal", self._journal.walk, lambda rows: self._records(rows, before, pseudonyms))
         seen = self._walk("sightings", self._sightings.walk, lambda rows: self._seen(rows, before, pseudonyms))
-        if records or seen:
-            emit("journal_shortened", records=records, sightings=seen, before=before)
+        replayed = self._walk("aside", self._aside.walk, lambda rows: self._replayed(rows, before))
+        if records or seen or replayed:
+            emit("journal_shortened", records=records, sightings=seen, aside=replayed, before=before)
 
     def _allowed(self, due: int) -> int:
         """Up to when records may be shortened now: no further than every process knows that some were.
@@ -78,7 +83,7 @@ class Retention:
         return min(bound, due) if since + 2 * LIFE <= self._clock() else 0
 
     def _walk(self, name: str, portion: Portion[T], work: Callable[[list[T]], int]) -> int:
-        """Do the work on some portions of a table; returns how many rows were shortened."""
+        """Do the work on some portions of a table; returns how many rows were shortened or forgotten."""
         walk, now = self._walks.get(name), self._clock()
         if walk.at == START and walk.ended is not None and now - walk.ended < REST:
             return 0
@@ -104,3 +109,6 @@ class Retention:
     def _seen(self, rows: list[SightingRow], before: int, pseudonyms: Pseudonyms) -> int:
         due = (row for row in rows if row.sighting.grant and row.noted < before)
         return sum(self._sightings.shorten(row, pseudonyms) for row in due)
+
+    def _replayed(self, rows: list[Kept], before: int) -> int:
+        return sum(self._aside.forget(row) for row in rows if row.replayed is not None and row.replayed < before)

@@ -171,7 +171,9 @@ EVENTS: Mapping[Event, Line] = {
     ),
     "mailbox_verified": Line(INFO, "what the nightly proof of a mailbox came to, or why none was made"),
     "verify_done": Line(
-        INFO, "how many mailboxes the night proved and how many are left for the next, and the sums over all"
+        INFO,
+        "how many mailboxes the night proved and how many are left for the next, and the sums over all; "
+        "of `not_looked_through`, disconnected or waiting for a sign-in, the journal alone was counted",
     ),
     "counts_delayed": Line(INFO, "counts of outcomes could not be written just now; they go with the next"),
     "grant_recorded": Line(INFO, "a mailbox was connected, expired or removed"),
@@ -180,7 +182,9 @@ EVENTS: Mapping[Event, Line] = {
         INFO, "a page of a backfill is on the queue, or it was begun, paused, resumed, cancelled, failed or is done"
     ),
     "journal_shortened": Line(
-        INFO, "how many records and sightings older than `JOURNAL_RETENTION_DAYS` lie under keyed hashes now"
+        INFO,
+        "how many records and sightings older than `JOURNAL_RETENTION_DAYS` lie under keyed hashes now, and how many "
+        "rows of `aside` that were replayed longer ago are gone",
     ),
     "journal_not_shortened": Line(
         ERROR, "`ERASURE_KEY` is missing or another one than before; nothing is shortened meanwhile, and mail flows"

@@ -95,8 +95,7 @@ class Verifier:
         known = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
         listed = {grant.id: as_mailbox(grant) for grant in self._patience(self._grants.all)}
         current = [
-            replace(mailbox, waiting=known[grant].waiting) if grant in known else mailbox
-            for grant, mailbox in listed.items()
+            _with_progress(mailbox, known[grant]) if grant in known else mailbox for grant, mailbox in listed.items()
         ]
         return current + [replace(one, status=DISCONNECTED) for grant, one in known.items() if grant not in listed]
 
@@ -189,6 +188,11 @@ class Verifier:
             for (messageid, is_outgoing), ids in sorted(groups.items())
             if len(ids) > 1
         )
+
+
+def _with_progress(mailbox: Mailbox, known: Mailbox) -> Mailbox:
+    """A mailbox as it is listed now, with what waits for it and how far it was swept."""
+    return replace(mailbox, waiting=known.waiting, watermark=known.watermark, swept=known.swept, lag=known.lag)
 
 
 class _Told:

@@ -28,8 +28,9 @@ def mailboxes(
 ) -> None:
     """List the connected mailboxes: provider, state, owner in Dataverse, how far each is, and its last day.
 
-    `behind` is how far back the proven part of a mailbox's mail ends; a sweep every five minutes keeps it small. The
-    outcomes are those of messages dated in the last 24 hours, from the journal.
+    `behind` is how far back the proven part of a mailbox's mail ends; a sweep every five minutes keeps it small.
+    `waits` is how long the message of the last seven days that waits longest had waited when the mailbox was swept; it
+    is empty where none waits. The outcomes are those of messages dated in the last 24 hours, from the journal.
 
     `python -m mailsync mailboxes --addresses`
     """
@@ -65,6 +66,7 @@ def _say(found: Overview, *, addresses: bool) -> None:
                 "owner",
                 "swept",
                 "behind",
+                "waits",
                 *(kind.replace("_", " ") for kind in KINDS),
                 "other",
             ),
@@ -82,6 +84,7 @@ def _told(one: MailboxLine, *, addresses: bool) -> tuple[str, ...]:
         one.owner,
         moment(one.swept) if one.swept is not None else "never",
         _span(one.behind),
+        _span(one.lag or None),
     )
 
 
@@ -108,5 +111,6 @@ def _facts(one: MailboxLine, *, addresses: bool) -> dict[str, Any]:
         "watermark": moment(one.watermark) if one.watermark is not None else None,
         "swept": moment(one.swept) if one.swept is not None else None,
         "behind_seconds": one.behind,
+        "lag_seconds": one.lag,
         "last_day": dict(one.counts or {}),
     }

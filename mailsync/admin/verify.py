@@ -69,8 +69,10 @@ def verify(
     was read + **unexplained**
 
     and beside it the emails that are doubled (equal Message-ID and direction) or left open. Ends with 0 only where
-    nothing is unexplained, doubled or left open. `--repair` enqueues what is unexplained; what somebody removed from
-    Dataverse stays removed, unless `--recreate` brings it back, as after an environment was restored.
+    nothing is unexplained, doubled or left open. A mailbox that can't be looked through, for its owner must sign in or
+    it was disconnected, is told with the moment up to which it is proven. `--repair` enqueues what is unexplained; what
+    somebody removed from Dataverse stays removed, unless `--recreate` brings it back, as after an environment was
+    restored.
 
     `python -m mailsync verify --since 2d --repair`
     """
@@ -146,7 +148,7 @@ def _say(proof: Proof, *, addresses: bool) -> None:
     _say_reasons(proof)
     for one in proof.mailboxes:
         if one.advice:
-            say(f"{_name(one, addresses=addresses)}: {one.advice}")
+            say(f"{_name(one, addresses=addresses)}: {one.advice}{_proven(one)}")
     _say_named("unexplained", [_line(one) for one in proof.of("unexplained")])
     _say_named("doubled", [" = ".join(one.activityids) for one in proof.doubled])
     _say_named("left open", list(proof.left_open))
@@ -189,11 +191,26 @@ def _say_named(what: str, names: list[str]) -> None:
 
 def _verdict(proof: Proof) -> str:
     if proof.failed:
-        return f"Not proved: {len(proof.failed)} mailboxes could not be looked through."
-    if proof.holds:
-        return "Every message is accounted for."
-    unexplained = len(proof.of("unexplained"))
-    return f"Unexplained {unexplained}, doubled {len(proof.doubled)}, left open {len(proof.left_open)}."
+        return f"Not proved{_but(proof, ': ')}."
+    if not proof.holds:
+        numbers = f"{len(proof.of('unexplained'))}, doubled {len(proof.doubled)}, left open {len(proof.left_open)}"
+        return f"Unexplained {numbers}{_but(proof, '; ')}."
+    if proof.unseen:
+        return f"Every message that was seen is accounted for{_but(proof, ', but ')}."
+    return "Every message is accounted for."
+
+
+def _but(proof: Proof, joint: str) -> str:
+    """How many mailboxes nobody could look through, and up to when all of those are proven."""
+    if not proof.unseen:
+        return ""
+    known = [one.proven_until for one in proof.unseen if one.proven_until is not None]
+    until = f" and are proven up to {moment(min(known))}" if len(known) == len(proof.unseen) else ""
+    return f"{joint}{len(proof.unseen)} mailboxes could not be looked through{until}"
+
+
+def _proven(one: MailboxProof) -> str:
+    return f"; proven up to {moment(one.proven_until)}" if one.proven_until is not None else ""
 
 
 def _name(proof: MailboxProof, *, addresses: bool) -> str:
@@ -212,6 +229,7 @@ def _as_json(proof: Proof, *, addresses: bool) -> dict[str, Any]:
         "until": moment(proof.until),
         "grace_seconds": proof.grace,
         "holds": proof.holds,
+        "not_looked_through": len(proof.unseen),
         "total": _told(proof.counts, proof),
         "mailboxes": [
             {
@@ -221,6 +239,7 @@ def _as_json(proof: Proof, *, addresses: bool) -> dict[str, Any]:
                 "status": one.mailbox.status,
                 "listing": one.listing.value,
                 "advice": one.advice,
+                "proven_until": moment(one.proven_until) if one.proven_until is not None else None,
                 "since": moment(one.since),
                 **_told(one.counts, one),
                 "named": [_counted(named) for named in one.named],

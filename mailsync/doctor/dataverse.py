@@ -169,6 +169,7 @@ def _mailboxes(side: DataverseSide) -> Findings:
             f"the users or queues of {len(inactive)} mailboxes are disabled: {named(inactive)}",
             "disconnect them, or name an owner for their mail in the policy",
         )
+    yield from _approvals(side, grants, by_address)
     yield from _other_trackers(side, grants, by_address)
 
 
@@ -195,24 +196,23 @@ def _other_trackers(side: DataverseSide, grants: dict[str, str], owners: dict[st
             f"tracks {len(found)} of the same mailboxes ({ids}), and ADOPT_EXISTING is false: their mail is doubled",
             "set ADOPT_EXISTING to true, or set these users' incoming email to None",
         )
-    yield from _approvals(side, [(grants[address], owners[address]) for address in found if address in owners])
 
 
-def _approvals(side: DataverseSide, tracked: list[tuple[str, MailOwner]]) -> Findings:
-    """Only server-side synchronisation waits for an approval; what the app writes does not."""
+def _approvals(side: DataverseSide, grants: dict[str, str], owners: dict[str, MailOwner]) -> Findings:
+    """Only what Dataverse itself does with mail waits for an approval; what the app writes does not."""
     asked = side.access().organisation()
     required = {
         "systemuser": asked.requireapprovalforuseremail is not False,
         "queue": asked.requireapprovalforqueueemail is not False,
     }
-    waiting = [grant for grant, one in tracked if required[one.table] and not one.is_approved]
+    waiting = [grants[address] for address, one in owners.items() if required[one.table] and not one.is_approved]
     if waiting:
         yield warning(
             TOPIC,
             "approval",
-            f"server-side synchronisation takes nothing of {len(waiting)} mailboxes yet, whose users or queues are not "
-            f"approved for email: {named(waiting)}",
-            "approve them if it is meant to track them too; this app writes their mail in any case",
+            f"the users or queues of {len(waiting)} mailboxes are not approved for email: {named(waiting)}",
+            "approve them if Dataverse itself is to synchronise their mail or to send for them; until then it does "
+            "neither, and this app writes their mail in any case",
         )
-    elif tracked:
-        yield good(TOPIC, "approval", "the users and queues it tracks are approved for email")
+    elif owners:
+        yield good(TOPIC, "approval", f"each of {len(owners)} users and queues is approved for email, or need not be")

@@ -1,6 +1,7 @@
 """The table `aside`: items that can't be done as they are, kept with everything needed to try them again.
 
-Partition = grant. A row waits until somebody replays its item; if that fails too, it waits anew.
+Partition = grant. A row waits until somebody replays its item; if that fails too, it waits anew. One that was replayed
+stays, unless old records are shortened.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+
+from azure.core import MatchConditions
 
 from mailsync.errors import MailSyncError
 from mailsync.storage.account import StorageAccount
@@ -150,6 +153,20 @@ class Aside:
         for kept in meant:
             self._rows.delete(kept.grant, kept.row)
         return len(meant)
+
+    def walk(self, after: tuple[str, str], most: int) -> tuple[list[Kept], tuple[str, str] | None]:
+        """Some rows in the order of their keys, from right behind one; and where to go on."""
+        rows = [_kept(row) for row in self._rows.walk(after, most)]
+        return rows, (rows[-1].grant, rows[-1].row) if len(rows) == most else None
+
+    def forget(self, kept: Kept) -> bool:
+        """Take away a row; False when it has changed since it was read, as where its item was put aside again."""
+        unchanged = {"etag": kept.etag, "match_condition": MatchConditions.IfNotModified}
+        try:
+            self._rows.change([("delete", {"PartitionKey": kept.grant, "RowKey": kept.row}, unchanged)])
+        except ConflictError:
+            return False
+        return True
 
     def note_replayed(self, kept: Kept, *, now: int) -> bool:
         """Note that an item is back on its queue; False when it was put aside again meanwhile, and waits anew."""

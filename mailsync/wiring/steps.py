@@ -164,6 +164,7 @@ class Steps(Services):
         return Retention(
             journal=self._journal,
             sightings=self._sightings,
+            aside=self.aside,
             tombstones=self._tombstones,
             walks=Walks(self._account),
             clock=self.clock,

@@ -171,7 +171,16 @@ def vitals(log: Log, *, ago: float = 60, poison: int = 0, unexplained: int = 0) 
 
 def proved(log: Log, unexplained: int, *, ago: float = 60) -> None:
     log.say(
-        "verify_done", ago=ago, proved=2, failed=0, left=0, unexplained=unexplained, doubled=0, left_open=0, took_s=9
+        "verify_done",
+        ago=ago,
+        proved=2,
+        failed=0,
+        left=0,
+        unexplained=unexplained,
+        doubled=0,
+        left_open=0,
+        not_looked_through=0,
+        took_s=9,
     )
 
 

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from mailsync import retention
-from mailsync.errors import ConfigurationError
+from mailsync.errors import ConfigurationError, MessageError
 from mailsync.outcome import Kind
 from mailsync.retention import REST, Retention
 from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
+from mailsync.storage.aside import Aside
+from mailsync.storage.envelope import MessageItem
 from mailsync.storage.journal import KEPT_OPEN, Entry, Journal
 from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.storage.threads import Sighting, Sightings
 from mailsync.storage.tombstones import LIFE, Tombstones
-from mailsync.storage.walks import Walks
+from mailsync.storage.walks import START, Walks
 from sandbox.azurite import Azurite
 from tests.mailsync.parts import NOW, PSEUDONYMS, Clock, new_id
 
@@ -52,11 +54,30 @@ class Archive:
             Retention(
                 journal=Journal(self.account, tombstones),
                 sightings=Sightings(self.account, tombstones),
+                aside=self.aside,
                 tombstones=tombstones,
                 walks=Walks(self.account),
                 clock=self.clock,
             ).shorten(keep=KEEP)
             self.clock.now += RUN
+
+    @property
+    def aside(self) -> Aside:
+        return Aside(self.account)
+
+    def put_aside(self, message: str, *, replayed: int | None = None) -> None:
+        """An item that was put aside a year ago and replayed so many days ago, if it was."""
+        item = MessageItem(grant=self.grant, message=message, source="sweep", first_seen=NOW - 365 * DAY)
+        self.aside.put(item, MessageError("It can't be written.", reason="poison"), now=NOW - 365 * DAY)
+        if replayed is not None:
+            kept = self.aside.of_message(self.grant, message)
+            assert kept is not None
+            assert self.aside.note_replayed(kept, now=NOW - replayed * DAY)
+
+    def still_aside(self) -> set[str]:
+        """The messages, of a to z, of which a row is left."""
+        letters = "abcdefghijklmnopqrstuvwxyz"
+        return {letter for letter in letters if self.aside.of_message(self.grant, letter) is not None}
 
     def begin(self) -> None:
         """Let the first run announce that records will be shortened."""
@@ -80,7 +101,7 @@ def archive(azurite: Azurite, clock: Clock) -> Iterator[Archive]:
     """Tables that nobody else writes to."""
     account = StorageAccount(StorageSettings(azurite.connection_strings[17]), None)
     yield Archive(account, clock)
-    for name in ("journal", "sightings", "tombstones"):
+    for name in ("journal", "sightings", "aside", "tombstones"):
         account.table(name).delete_table()
 
 
@@ -170,16 +191,51 @@ def test_sightings_are_shortened_likewise(archive: Archive) -> None:
     assert [one.grant for one in archive.sightings.of(young)] == [archive.grant]
 
 
+def test_what_was_replayed_long_ago_is_forgotten_and_what_waits_never(archive: Archive) -> None:
+    archive.put_aside("a", replayed=31)
+    archive.put_aside("b", replayed=29)
+    archive.put_aside("c")
+    archive.put_aside("d", replayed=400)
+    archive.put_aside("d")
+    archive.begin()
+    assert archive.still_aside() == {"a", "b", "c", "d"}
+    archive.run()
+    assert archive.still_aside() == {"b", "c", "d"}, "d failed again and waits anew"
+
+
+def test_what_is_put_aside_again_while_a_run_looks_at_it_stays(archive: Archive) -> None:
+    archive.put_aside("a", replayed=31)
+    (read,), _ = archive.aside.walk(START, 10)
+    archive.put_aside("a")
+    assert not archive.aside.forget(read)
+    assert archive.still_aside() == {"a"}
+
+
+def test_of_what_was_replayed_a_run_looks_at_a_portion_too(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "PORTION", 2)
+    monkeypatch.setattr(retention, "MOST", 4)
+    for letter in "abcdefghij":
+        archive.put_aside(letter, replayed=31)
+    archive.begin()
+    left = []
+    for _ in range(3):
+        archive.run()
+        left.append(len(archive.still_aside()))
+    assert left == [6, 2, 0]
+
+
 def test_it_says_how_much_it_shortened(archive: Archive, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "mailsync")
     archive.note("a")
     archive.note("b")
+    archive.put_aside("c", replayed=31)
     archive.begin()
     archive.run()
     archive.clock.now += REST
     archive.run()
     (line,) = [message for message in caplog.messages if "journal_shortened" in message]
     assert "records=2" in line
+    assert "aside=1" in line
 
 
 @pytest.mark.parametrize("pseudonyms", [None, Pseudonyms(bytes(32))], ids=["no key", "another key"])

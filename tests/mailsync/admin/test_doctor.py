@@ -32,7 +32,9 @@ class Patient:
         self.desk, self.app, self.url = desk, app, url
         self.grant = desk.connect("ann")
         self.address = desk.address(self.grant)
-        self.user = desk.dataverse.add("systemuser", fullname="Ann", internalemailaddress=self.address)
+        self.user = desk.dataverse.add(
+            "systemuser", fullname="Ann", internalemailaddress=self.address, emailrouteraccessapproval=1
+        )
         desk.settings["NYLAS_WEBHOOK_SECRET"] = desk.told("webhook", "register", url, "--notify", "a@b.example")[
             "secret"
         ]
@@ -53,6 +55,11 @@ class Patient:
     def whole(self, *words: str, exit_code: int = 0) -> list[Finding]:
         found: list[Finding] = self.desk.told("doctor", "--url", self.url, *words, exit_code=exit_code)["findings"]
         return found
+
+    def give_to_a_queue(self, **columns: Any) -> None:
+        """The mailbox is a queue's and no user's."""
+        self.desk.dataverse.delete("systemuser", self.user)
+        self.desk.dataverse.add("queue", name="Support", emailaddress=self.address, **columns)
 
     def column(self, **words: Any) -> None:
         model = self.desk.dataverse._rows.model
@@ -89,7 +96,9 @@ def test_a_healthy_deployment_is_called_so(patient: Patient) -> None:
 
 
 def test_it_tells_no_address_and_no_secret(patient: Patient) -> None:
-    patient.desk.dataverse.update("systemuser", patient.user, incomingemaildeliverymethod=2)
+    patient.desk.dataverse.update(
+        "systemuser", patient.user, incomingemaildeliverymethod=2, emailrouteraccessapproval=2
+    )
     patient.desk.nylas.expire(patient.grant)
     said = patient.desk.run("doctor", "--all").stdout + patient.desk.run("doctor", "--all", "--json").stdout
     assert "@" not in said
@@ -188,13 +197,23 @@ FAULTS: dict[str, tuple[Callable[[Patient], None], str, str, str, int]] = {
     "server-side synchronisation would double mail": (
         lambda p: (
             p.desk.settings.update(ADOPT_EXISTING="false"),
-            p.desk.dataverse.update("systemuser", p.user, incomingemaildeliverymethod=2, emailrouteraccessapproval=1),
+            p.desk.dataverse.update("systemuser", p.user, incomingemaildeliverymethod=2),
         )[0],
         "server-side synchronisation", "bad", "their mail is doubled", 1,
     ),
     "server-side synchronisation waits for an approval": (
-        lambda p: p.desk.dataverse.update("systemuser", p.user, incomingemaildeliverymethod=2),
-        "approval", "warning", "not approved for email", 0,
+        lambda p: p.desk.dataverse.update(
+            "systemuser", p.user, incomingemaildeliverymethod=2, emailrouteraccessapproval=2
+        ),
+        "approval", "warning", "1 mailboxes are not approved for email", 0,
+    ),
+    "nobody approved a mailbox's user": (
+        lambda p: p.desk.dataverse.update("systemuser", p.user, emailrouteraccessapproval=0),
+        "approval", "warning", "1 mailboxes are not approved for email", 0,
+    ),
+    "a mailbox's queue was rejected": (
+        lambda p: p.give_to_a_queue(emailrouteraccessapproval=3),
+        "approval", "warning", "1 mailboxes are not approved for email", 0,
     ),
     "a setting is malformed": (
         lambda p: p.desk.settings.update(SWEEP_OVERLAP="long"), "SWEEP_OVERLAP", "bad", "whole number", 2,
@@ -278,11 +297,40 @@ def test_every_problem_of_the_settings_is_told_and_the_rest_looked_at_as_far_as_
 
 
 def test_what_another_tracker_puts_there_is_adopted_and_that_is_good(patient: Patient) -> None:
-    patient.desk.dataverse.update(
-        "systemuser", patient.user, incomingemaildeliverymethod=2, emailrouteraccessapproval=1
-    )
+    patient.desk.dataverse.update("systemuser", patient.user, incomingemaildeliverymethod=2)
     found = patient.whole()
     assert any("is adopted, so nothing is doubled" in one["says"] for one in found)
+
+
+@pytest.mark.parametrize(
+    ("of", "approval", "setting"),
+    [
+        pytest.param("user", 1, "requireapprovalforqueueemail", id="an approved user"),
+        pytest.param("queue", 1, "requireapprovalforuseremail", id="an approved queue"),
+        pytest.param("user", 0, "requireapprovalforuseremail", id="no user need be approved"),
+        pytest.param("queue", 0, "requireapprovalforqueueemail", id="no queue need be approved"),
+    ],
+)
+def test_who_is_approved_or_need_not_be_is_good(patient: Patient, of: str, approval: int, setting: str) -> None:
+    """Each table is judged by its own setting of the organisation."""
+    dataverse = patient.desk.dataverse
+    dataverse.update("organization", dataverse.organization_id, **{setting: False})
+    if of == "queue":
+        patient.give_to_a_queue(emailrouteraccessapproval=approval)
+    else:
+        dataverse.update("systemuser", patient.user, emailrouteraccessapproval=approval)
+    assert [one["result"] for one in patient.whole() if one["checked"] == "approval"] == ["good"]
+
+
+def test_approval_of_many_mailboxes_is_asked_for_in_few_requests(patient: Patient) -> None:
+    for number in range(50):
+        address = f"m{number}@contoso.example"
+        patient.desk.nylas.connect(address, "microsoft", created_at=patient.desk.clock())
+        patient.desk.dataverse.add("systemuser", fullname="M", internalemailaddress=address)
+    before = patient.desk.dataverse.requests
+    (found,) = [one for one in patient.whole() if one["checked"] == "approval"]
+    assert found["says"].startswith("the users or queues of 50 mailboxes are not approved for email: ")
+    assert patient.desk.dataverse.requests - before < 30
 
 
 def test_an_administrator_also_sees_the_mailbox_rows(patient: Patient) -> None:
@@ -294,7 +342,7 @@ def test_an_administrator_also_sees_the_mailbox_rows(patient: Patient) -> None:
 
 
 def test_the_screen_shows_what_is_amiss_and_all_only_when_asked(patient: Patient) -> None:
-    assert patient.desk.run("doctor", "--url", patient.url).stdout.startswith("35 looked at: 35 good")
+    assert patient.desk.run("doctor", "--url", patient.url).stdout.startswith("36 looked at: 36 good")
     patient.desk.nylas.webhooks.remove(patient.webhook.id)
     said = patient.desk.run("doctor", "--url", patient.url)
     assert said.exit_code == 1

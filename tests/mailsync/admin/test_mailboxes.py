@@ -7,7 +7,7 @@ from typing import Any
 from mailsync.storage.mailboxes import DELETED
 from sandbox.faults import Answer, DropBefore, Fault
 from sandbox.mail import Person
-from tests.mailsync.admin.desk import DAY, HOUR, Desk
+from tests.mailsync.admin.desk import DAY, HOUR, MINUTE, Desk
 
 
 def lines(desk: Desk, *words: str, exit_code: int = 0) -> dict[str, dict[str, Any]]:
@@ -44,7 +44,7 @@ def test_each_mailbox_is_told_with_its_owner_and_its_last_day(desk: Desk) -> Non
 def test_a_mailbox_that_nobody_swept_yet_is_told_too(desk: Desk) -> None:
     grant = desk.nylas.connect("new@contoso.example", "microsoft")
     found = lines(desk)[grant]
-    assert (found["watermark"], found["swept"], found["behind_seconds"]) == (None, None, None)
+    assert (found["watermark"], found["swept"], found["behind_seconds"], found["lag_seconds"]) == (None,) * 4
 
 
 def test_its_state_is_what_nylas_says_now(desk: Desk) -> None:
@@ -62,6 +62,23 @@ def test_a_mailbox_that_is_behind_shows_by_how_much(desk: Desk) -> None:
     desk.clock.ahead = 3 * HOUR
     assert 3 * HOUR <= lines(desk)[grant]["behind_seconds"] < 3 * HOUR + 120
     assert "3 h" in desk.run("mailboxes").stdout
+
+
+def test_a_message_that_is_stuck_shows_by_how_long_it_waits_though_its_mailbox_is_swept(desk: Desk) -> None:
+    stuck, fine = desk.connect("ann"), desk.connect("bob")
+    desk.deliver(stuck, desk.mail(stuck, ago=MINUTE))
+    desk.sweep_without_writing()
+    for _ in range(3):
+        desk.clock.ahead += DAY
+        desk.sweep_without_writing()
+    found = lines(desk)
+    assert 3 * DAY <= found[stuck]["lag_seconds"] < 3 * DAY + 120
+    assert found[stuck]["behind_seconds"] < 120
+    assert found[fine]["lag_seconds"] == 0
+    heading, *rows = desk.run("mailboxes").stdout.splitlines()
+    place = heading.index("waits")
+    shown = {grant: row[place : place + 5].strip() for grant in found for row in rows if row.startswith(grant[:20])}
+    assert shown == {stuck: "3 d", fine: ""}
 
 
 def test_while_nylas_or_dataverse_is_out_of_reach_the_rest_is_told(desk: Desk) -> None:

@@ -40,7 +40,8 @@ def test_a_night_proves_each_mailbox_and_says_so(desk: Desk, caplog: pytest.LogC
     told = [line.partition("event=")[2] for line in caplog.messages]
     assert f"mailbox_verified grant={ann} seen=2 unexplained=0 doubled=0 left_open=0 listing=listed" in told
     assert f"mailbox_verified grant={bob} seen=1 unexplained=1 doubled=0 left_open=0 listing=listed" in told
-    assert "verify_done proved=2 failed=0 left=0 unexplained=1 doubled=0 left_open=0 took_s=" in caplog.text
+    sums = "unexplained=1 doubled=0 left_open=0 not_looked_through=0"
+    assert f"verify_done proved=2 failed=0 left=0 {sums} took_s=" in caplog.text
 
 
 def test_it_finds_what_verify_finds_and_repairs_nothing(desk: Desk) -> None:
@@ -59,6 +60,17 @@ def test_it_finds_what_verify_finds_and_repairs_nothing(desk: Desk) -> None:
     )
     assert numbers(proof(desk, grant)) == (2, 1, 1, 0)
     assert desk.work() == 0
+
+
+def test_it_says_how_many_mailboxes_it_could_not_look_through(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    ann, bob, _ = (desk.connect(name) for name in ("ann", "bob", "cid"))
+    desk.arrive(bob)
+    desk.nylas.expire(ann)
+    desk.nylas.disconnect(bob)
+    with caplog.at_level("INFO", "mailsync"):
+        desk.app.verify_nightly()
+    assert "verify_done proved=3 failed=0 " in caplog.text
+    assert " not_looked_through=2 " in caplog.text
 
 
 def test_it_looks_back_three_days_and_says_how_far(desk: Desk) -> None:

@@ -176,6 +176,20 @@ def test_what_waits_for_a_person_keeps_its_name(desk: Desk) -> None:
     assert len(desk.emails()) == 1
 
 
+def test_once_it_was_replayed_long_ago_no_table_names_it_any_more(desk: Desk) -> None:
+    grant = desk.connect(age=3 * DAY)
+    refused = desk.mail(grant)
+    desk.refuse(refused)
+    message = desk.arrive(grant, refused)
+    desk.faults["dataverse"].clear()
+    assert desk.told("aside", "replay", message)["replayed"] == 1
+    desk.work()
+    assert "aside" in holding(desk, message)
+    a_month_passes(desk)
+    assert holding(desk, message) == []
+    assert left(desk, grant) == [("written", True)]
+
+
 def test_replies_to_an_old_mail_hang_from_it(old: tuple[Desk, str, dict[str, str], Mail]) -> None:
     desk, grant, _, letter = old
     answer = desk.mail(

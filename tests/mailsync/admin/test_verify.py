@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mailsync.windows import moment
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Person
 from tests.mailsync.admin.desk import HOUR, MINUTE, Desk
@@ -230,6 +231,44 @@ def test_messages_that_wait_for_an_expired_grant_are_on_the_way_however_long(des
     (mailbox,) = told["mailboxes"]
     assert mailbox["listing"] == "owner_must_sign_in"
     assert "sign in" in mailbox["advice"]
+
+
+def test_a_mailbox_nobody_can_look_through_is_told_with_what_is_proven_of_it(desk: Desk) -> None:
+    ann, bob = desk.connect("ann"), desk.connect("bob")
+    desk.arrive(bob)
+    proven = desk.app._mailboxes.get(ann)
+    assert proven is not None
+    assert proven.settled_until is not None
+    desk.nylas.expire(ann)
+    desk.deliver(ann)
+
+    told = desk.told("verify")
+    assert (told["holds"], told["not_looked_through"]) == (True, 1)
+    until = {one["grant"]: one["proven_until"] for one in told["mailboxes"]}
+    assert until == {ann: moment(proven.settled_until), bob: None}
+    shown = desk.run("verify").stdout
+    assert "Every message is accounted for" not in shown
+    assert f"accounted for, but 1 mailboxes could not be looked through and are proven up to {until[ann]}." in shown
+    assert f"sign in again; proven up to {until[ann]}" in shown
+
+
+def test_of_a_mailbox_that_was_never_swept_nobody_says_up_to_when_it_is_proven(desk: Desk) -> None:
+    swept, never = desk.connect(), desk.nylas.connect("new@contoso.example", "microsoft")
+    for grant in (swept, never):
+        desk.nylas.expire(grant)
+    told = desk.told("verify")
+    assert told["not_looked_through"] == 2
+    assert {one["grant"] for one in told["mailboxes"] if one["proven_until"] is None} == {never}
+    assert "2 mailboxes could not be looked through.\n" in desk.run("verify").stdout
+
+
+def test_what_is_unexplained_and_who_could_not_be_looked_through_are_both_told(desk: Desk) -> None:
+    ann, bob = desk.connect("ann"), desk.connect("bob")
+    desk.nylas.expire(ann)
+    desk.deliver(bob)
+    shown = desk.run("verify")
+    assert shown.exit_code == 1
+    assert "Unexplained 1, doubled 0, left open 0; 1 mailboxes could not be looked through" in shown.stdout
 
 
 def test_a_mailbox_that_cannot_be_listed_proves_nothing(desk: Desk) -> None:

@@ -191,9 +191,10 @@ class World:
     def _row_of(self, person: Character) -> str:
         table = person.record or ""
         if table == "systemuser":
-            return self.dataverse.add(table, fullname=person.name, internalemailaddress=person.email)
+            approved = {"internalemailaddress": person.email, "emailrouteraccessapproval": 1}
+            return self.dataverse.add(table, fullname=person.name, **approved)
         if table == "queue":
-            return self.dataverse.add(table, name=person.name, emailaddress=person.email)
+            return self.dataverse.add(table, name=person.name, emailaddress=person.email, emailrouteraccessapproval=1)
         if table == "account":
             return self.dataverse.add(table, name=person.name, emailaddress1=person.email)
         first, _, last = person.name.partition(" ")

@@ -33,7 +33,7 @@ from mailsync.measures import Measures
 from mailsync.outcome import Kind
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
-from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode
+from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode, is_backfills
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.telemetry import emit, mark, span
@@ -90,6 +90,7 @@ class Handling:
         self._random = random
         self._alone = Alone()
         self._brake = Brake(clock=clock)
+        self._brake_of_old_mail = Brake(clock=clock)
 
     def handle(self, text: str | bytes, works: Works) -> None:
         """Do the work of a queue's text; raises only when nothing could be done about a failure."""
@@ -111,7 +112,7 @@ class Handling:
             self._run(item, work)
 
     def stopped_for(self) -> float:
-        """Seconds for which nothing is written, since too many messages were put aside; 0.0 as a rule."""
+        """Seconds for which nothing is written, since too many live messages were put aside; 0.0 as a rule."""
         return self._brake.wait()
 
     def collect(self, text: str | bytes) -> None:
@@ -148,7 +149,8 @@ class Handling:
         try:
             self._check_brake(item)
             work(item)
-            self._brake.note(refused=False)
+            if isinstance(item, MessageItem) or not is_backfills(item.source):  # a page is no message
+                self._brake_of(item).note(refused=False)
         except (MessageGoneError, UnreadableError) as error:
             self._missed(item, error)
         except MessageError as error:
@@ -162,8 +164,12 @@ class Handling:
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
             self._defer(item, unexpected(error))
 
+    def _brake_of(self, item: Item) -> Brake:
+        """What a backfill brings says nothing of live mail: a plug-in may refuse all that is old, and nothing new."""
+        return self._brake_of_old_mail if is_backfills(item.source) else self._brake
+
     def _check_brake(self, item: Item) -> None:
-        wait = self._brake.wait()
+        wait = self._brake_of(item).wait()
         if wait > 0 and isinstance(item, MessageItem):
             raise TransientError(
                 "writing is stopped: too many messages were put aside",
@@ -174,8 +180,9 @@ class Handling:
 
     def _refused(self, item: Item, error: MessageError) -> None:
         # a mailbox that was disconnected is no sign of a wrong deployment, and no other mailbox may notice
-        if error.scope is Scope.MESSAGE and self._brake.note(refused=True):
-            emit("writing_stopped", reason=error.reason, evidence=error.evidence, seconds=round(PAUSE))
+        if error.scope is Scope.MESSAGE and self._brake_of(item).note(refused=True):
+            told = {"source": item.source, "reason": error.reason, "evidence": error.evidence}
+            emit("writing_stopped", **told, seconds=round(PAUSE))
             if item.attempt < SECOND_CHANCES:
                 self._defer(item, error)
                 return

@@ -341,6 +341,35 @@ def test_when_most_are_put_aside_writing_stops_for_a_while(
     assert done == [waiting]
 
 
+OLD = "backfill:0123abcd-bypass"
+
+
+def test_what_a_backfill_brings_stops_itself_and_no_live_mail(handling: Handling, sent: Sent, clock: Clock) -> None:
+    """However much of it is refused; and its pages are no messages that went well."""
+    pages = [SweepItem(grant=new_id(), source=OLD, first_seen=NOW, backfill="0123abcd-bypass", turn=1)] * 60
+    for item in (*[message(source=OLD) for _ in range(LEAST - 1)], *pages):
+        handling.handle(encode(item), {MessageItem: failing(REFUSED), SweepItem: lambda _: None})
+    meet(handling, message(source=OLD), REFUSED)
+    assert handling.stopped_for() == 0
+    live, old, done = message(), message(source=OLD), list[Item]()
+    for item in (live, old):
+        handling.handle(encode(item), {MessageItem: done.append})
+    assert done == [live]
+    assert (sent.items[-1].message, sent.delays[-1] >= PAUSE) == (old.message, True)
+    clock.now += PAUSE
+    handling.handle(encode(old), {MessageItem: done.append})
+    assert done == [live, old]
+
+
+def test_live_mail_that_is_refused_stops_no_backfill(handling: Handling) -> None:
+    for _ in range(LEAST):
+        meet(handling, message(), REFUSED)
+    assert handling.stopped_for() == PAUSE
+    old, done = message(source=OLD), list[Item]()
+    handling.handle(encode(old), {MessageItem: done.append})
+    assert done == [old]
+
+
 def test_a_mailbox_that_was_disconnected_stops_nobody_elses_mail(
     handling: Handling, account: StorageAccount, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -166,8 +166,11 @@ class Backfiller:
         if begun is None:
             return
         now = int(self._clock())
-        again = backfill.is_begun  # and may have died between noting messages as queued and queueing them
-        missed = [one for one in listed if is_missed(one, known.get(one.id), now, again=again)]
+        missed = [
+            one
+            for one in listed
+            if is_missed(one, known.get(one.id), now, again=_may_be_unsent(backfill, known.get(one.id)))
+        ]
         # the oldest first: a mail before those that answer it
         items = [_item(backfill, one, now) for one in reversed(missed)]
         note_queued(
@@ -338,6 +341,13 @@ def _within(backfill: Backfill, messages: Iterable[Listed]) -> list[Listed]:
     """The messages of a page that are of its span, each once: EWS lists whole days."""
     once = {one.id: one for one in messages}.values()
     return [one for one in once if one.date is None or backfill.since <= int(one.date) <= backfill.until]
+
+
+def _may_be_unsent(backfill: Backfill, known: Known | None) -> bool:
+    """Whether whoever noted a message as queued may have died before sending it: at this page, at one that was longer
+    than it is now, or at one listed by a cursor Nylas has forgotten. The copy of one that was sent ends at the journal.
+    """
+    return backfill.is_begun or (known is not None and known.source == backfill.source)
 
 
 def _item(backfill: Backfill, listed: Listed, now: int) -> MessageItem:

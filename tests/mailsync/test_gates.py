@@ -219,6 +219,18 @@ def test_several_instances_divide_the_limits(clock: Clock) -> None:
             {"x-ms-ratelimit-time-remaining-xrm-requests": "150.0"}, 12, id="half the scarce time, half as many"
         ),
         pytest.param({"x-ms-ratelimit-time-remaining-xrm-requests": "0"}, 1, id="never none"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "1500"}, 24, id="plenty of requests left"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "500"}, 8, id="a third of the scarce requests"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "0"}, 1, id="never none, though none is left"),
+        pytest.param(
+            {
+                "x-ms-ratelimit-time-remaining-xrm-requests": "150.0",
+                "x-ms-ratelimit-burst-remaining-xrm-requests": "500",
+                "x-ms-dop-hint": "12",
+            },
+            4,
+            id="the scarcer of both",
+        ),
         pytest.param({"x-ms-dop-hint": "soon"}, 24, id="not a number"),
     ],
 )

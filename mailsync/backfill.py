@@ -17,8 +17,8 @@ from mailsync.errors import ArgumentError, GrantError, MailSyncError, MessageErr
 from mailsync.nylas.reader import CursorError, Listed, Page
 from mailsync.outcome import Kind
 from mailsync.storage.backfills import Backfill, Backfills, State, new_id
-from mailsync.storage.envelope import MessageItem, SweepItem
-from mailsync.storage.journal import Journal, Known
+from mailsync.storage.envelope import MessageItem, SweepItem, is_backfills
+from mailsync.storage.journal import KEPT_OPEN, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.sweep import date_of, is_missed, note_queued, queued
 from mailsync.telemetry import emit, traceparent
@@ -172,7 +172,7 @@ class Backfiller:
             if is_missed(one, known.get(one.id), now, again=_may_be_unsent(backfill, known.get(one.id)))
         ]
         # the oldest first: a mail before those that answer it
-        items = [_item(backfill, one, now) for one in reversed(missed)]
+        items = [_item(backfill, one, known.get(one.id), now) for one in reversed(missed)]
         note_queued(
             self._journal, [queued(item, one) for item, one in zip(items, reversed(missed), strict=True)], known
         )
@@ -350,11 +350,15 @@ def _may_be_unsent(backfill: Backfill, known: Known | None) -> bool:
     return backfill.is_begun or (known is not None and known.source == backfill.source)
 
 
-def _item(backfill: Backfill, listed: Listed, now: int) -> MessageItem:
+def _item(backfill: Backfill, listed: Listed, known: Known | None, now: int) -> MessageItem:
+    """One message to bring; live mail that is on its way stays live mail, and automation answers it."""
+    source = backfill.source
+    if known is not None and known.kind in KEPT_OPEN and not is_backfills(known.source):
+        source = known.source
     return MessageItem(
         grant=backfill.grant,
         message=listed.id,
-        source=backfill.source,
+        source=source,
         first_seen=now,
         date=date_of(listed),
         traceparent=traceparent(),

@@ -23,7 +23,7 @@ from mailsync.kinship import Kinship
 from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem, bypasses, is_backfills
-from mailsync.storage.journal import ERASED, Entry, Journal
+from mailsync.storage.journal import ERASED, KEPT_OPEN, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones
 from mailsync.telemetry import Event, emit, mark
@@ -464,8 +464,11 @@ class EmailWriter:
 
 
 def _bypass(item: MessageItem, known: Entry | None) -> bool:
-    """Whether automation stays silent: of what a backfill brings that was told so, unless it has come just now."""
-    waits = known is not None and bypasses(known.source) and item.source != CREATED
+    """Whether automation stays silent: of what a backfill brings that was told so, unless it has come just now.
+
+    What a backfill skipped is live mail when it moves.
+    """
+    waits = known is not None and known.kind in KEPT_OPEN and bypasses(known.source) and item.source != CREATED
     return waits or bypasses(item.source)
 
 

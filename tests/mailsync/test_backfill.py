@@ -170,6 +170,21 @@ def test_a_mail_is_a_backfills_and_says_whether_automation_answers(archive: Arch
     assert (record.kind, record.source, record.date) == (Kind.QUEUED, backfill.source, NOW - 200 * DAY)
 
 
+def test_live_mail_that_waits_for_long_stays_live_mail(archive: Archive) -> None:
+    """So that automation answers it; the backfill counts it among what was known."""
+    (message,) = archive.lay(200)
+    given = {"noted": NOW - DAY, "first_seen": NOW - DAY, "date": NOW - 200 * DAY, "source": "message.created"}
+    archive.journal.put(Entry(grant=archive.grant, message=message, kind=Kind.QUEUED, **given), None)
+    backfill = archive.start(bypass=True)
+    archive.work()
+    (item,) = (one for one in archive.sent.items if isinstance(one, MessageItem))
+    assert item.source == "message.created"
+    record = archive.journal.get(archive.grant, message)
+    assert record is not None
+    assert (record.source, record.noted) == ("message.created", NOW)
+    assert archive.stands(backfill).enqueued == 0
+
+
 def test_one_folder_is_brought_alone(archive: Archive) -> None:
     archive.lay(200)
     wanted = archive.lay(201, folder="archive")

@@ -195,7 +195,8 @@ class EmailWriter:
         mailbox = self._connected.mailbox(item.grant)
         address = normalise(mailbox.email) or ""
         wanted = asks_headers(Copy(address, frozenset()), self._policy)
-        read = self._connected.read(mailbox, item.message, with_header=wanted)
+        live = not is_backfills(item.source)
+        read = self._connected.read(mailbox, item.message, with_header=wanted, live=live)
         message = read.message
         identity = identity_of(message, address)
         if known is not None and known.activityid:
@@ -224,7 +225,9 @@ class EmailWriter:
         """The facts with the whole header, read now if a rule needs it and it did not come along."""
         if facts.header is not None or not asks_headers(facts.copy, self._policy):
             return facts
-        return replace(facts, header=self._connected.header(item.grant, item.message))
+        return replace(
+            facts, header=self._connected.header(item.grant, item.message, live=not is_backfills(item.source))
+        )
 
     def _written(self, attempt: _Attempt, entry: Entry, known: Entry | None) -> Outcome:
         facts = attempt.facts

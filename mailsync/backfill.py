@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mailsync.connected import Connected
+from mailsync.dataverse.privileges import BYPASS
 from mailsync.errors import ArgumentError, GrantError, MailSyncError, MessageError, MessageGoneError
 from mailsync.nylas.reader import CursorError, Listed, Page
 from mailsync.outcome import Kind
@@ -87,6 +88,7 @@ class Backfiller:
         mailboxes: Mailboxes,
         send: Send,
         depth: Callable[[], int],
+        may_bypass: Callable[[], bool | None],
         page_size: int,
         clock: Callable[[], float],
     ) -> None:
@@ -96,6 +98,7 @@ class Backfiller:
         self._mailboxes = mailboxes
         self._send = send
         self._depth = depth
+        self._may_bypass = may_bypass
         self._page_size = page_size
         self._clock = clock
 
@@ -240,6 +243,12 @@ class Backfiller:
         if since > until:
             raise BackfillError(
                 "mail of the last quarter of an hour is its webhooks' to bring; begin earlier", reason="too_young"
+            )
+        if bypass and self._may_bypass() is False:
+            raise BackfillError(
+                "this mail is to go past the organisation's automation, and the role of this identity lacks "
+                f"{BYPASS}; `dataverse setup --with-bypass` gives it",
+                reason="bypass_refused",
             )
         span = Window(after=since - 1, before=until + 1, proves=0)
         backfill = Backfill(

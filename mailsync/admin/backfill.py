@@ -36,6 +36,10 @@ DAY = 86_400
 MOST_SHOWN = 20
 EVERY = 5.0
 """Seconds between two looks of `watch`; a look reads a record of each message that was brought."""
+UNTOLD = (
+    "Whether the app's role has prvBypassCustomBusinessLogic can't be told by who is not the app: its admin function "
+    "`manage/doctor` tells. Without it this mail waits, as `bypass_refused`."
+)
 
 
 class Automation(StrEnum):
@@ -103,9 +107,10 @@ def start(
         if dry_run:
             rehearsed = _rehearsed(wiring, found, begin, end, folder_id)
         else:
-            begun = wiring.backfiller.start(
-                found, since=begin, until=end, folder=folder_id, bypass=automation is Automation.BYPASS
-            )
+            bypass = automation is Automation.BYPASS
+            begun = wiring.backfiller.start(found, since=begin, until=end, folder=folder_id, bypass=bypass)
+            if bypass and wiring.may_bypass is None:
+                typer.echo(UNTOLD, err=True)
     if dry_run:
         _say_rehearsed(rehearsed, begin, end, as_json=as_json)
     elif as_json:

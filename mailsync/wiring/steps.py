@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import time
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
-from mailsync.errors import Scope
+from mailsync.errors import MailSyncError, Scope
 from mailsync.wiring.part import part
 from mailsync.wiring.services import Services
 
@@ -90,9 +91,19 @@ class Steps(Services):
             mailboxes=self._mailboxes,
             send=self._send,
             depth=lambda: self.queues.depth(MESSAGES),
+            may_bypass=lambda: self.may_bypass,
             page_size=self.settings.sweep_page_size,
             clock=self.clock,
         )
+
+    @part
+    def may_bypass(self) -> bool | None:
+        """Whether the app may go past what the organisation automated; None where whoever runs this can't tell."""
+        from mailsync.dataverse.access import Access
+
+        with suppress(MailSyncError):
+            return Access(self._api).may_bypass()
+        return None
 
     @part
     def _handling(self) -> Handling:

@@ -36,6 +36,7 @@ class Archive:
     sent: Sent
     page_size: int = 10
     deep: int = 0
+    may_bypass: bool | None = True
     grant: str = ""
     address: str = ""
     provider: str = "microsoft"
@@ -74,6 +75,7 @@ class Archive:
             mailboxes=self.mailboxes,
             send=self.sent,
             depth=lambda: self.deep,
+            may_bypass=lambda: self.may_bypass,
             page_size=self.page_size,
             clock=self.clock,
         )
@@ -541,6 +543,20 @@ def test_a_mailbox_that_cannot_be_read_has_none(archive: Archive, status: str) -
     with pytest.raises(BackfillError) as error:
         archive.backfiller.start(mailbox, since=SINCE, until=UNTIL, bypass=False)
     assert error.value.reason == "mailbox_not_valid"
+
+
+@pytest.mark.parametrize(("may", "bypass"), [(None, True), (False, False)], ids=["nobody knows", "it need not"])
+def test_one_that_may_be_written_as_it_should_is_begun(archive: Archive, may: bool | None, bypass: bool) -> None:
+    archive.may_bypass = may
+    assert archive.start(bypass=bypass).state is State.RUNNING
+
+
+def test_one_that_cannot_go_past_automation_is_not_begun(archive: Archive) -> None:
+    archive.may_bypass = False
+    with pytest.raises(BackfillError, match="dataverse setup --with-bypass") as error:
+        archive.start(bypass=True)
+    assert error.value.reason == "bypass_refused"
+    assert archive.backfiller.all() == ()
 
 
 # how far it is

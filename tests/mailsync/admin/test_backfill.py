@@ -183,15 +183,28 @@ def test_mail_that_waits_for_a_sign_in_comes_back_as_the_backfills_own(desk: Des
 
 def test_a_missing_privilege_is_told_as_what_its_mail_waits_for(desk: Desk) -> None:
     grant, _ = archive(desk, 300)
-    desk.dataverse.privileges = None
     desk.arrive(grant)
-    desk.dataverse.privileges = desk.dataverse.used_privileges
     backfill = begun(desk, grant)
+    desk.dataverse.privileges = set(desk.dataverse.used_privileges)
     for text in desk.awaited(SWEEPS, 1):
         desk.app.handle_sweep(text.encode())
     for text in desk.take(MESSAGES):
         desk.app.handle_message(text.encode())
     assert shown(desk, backfill)["reasons"] == {"deferred": {"bypass_refused": 1}}
+
+
+def test_without_the_privilege_none_is_begun_and_a_person_is_told_where_to_look(desk: Desk) -> None:
+    """A person's own rights say nothing of the app's."""
+    grant, _ = archive(desk, 300)
+    desk.dataverse.privileges = {"prvReadUser"}
+    error = desk.told("backfill", "--mailbox", grant, *span(desk), exit_code=2)["error"]
+    assert error["reason"] == "bypass_refused"
+    assert "dataverse setup --with-bypass" in error["advice"]
+    assert desk.told("backfill", "list")["backfills"] == []
+    desk.dataverse.update("systemuser", desk.dataverse.user_id, applicationid=None)
+    said = desk.run("backfill", "--mailbox", grant, *span(desk))
+    assert said.exit_code == 0, said.output
+    assert "manage/doctor" in said.stderr
 
 
 # one folder

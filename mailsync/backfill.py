@@ -19,7 +19,7 @@ from mailsync.nylas.reader import CursorError, Listed, Page
 from mailsync.outcome import Kind
 from mailsync.storage.backfills import Backfill, Backfills, State, new_id
 from mailsync.storage.envelope import MessageItem, SweepItem, is_backfills
-from mailsync.storage.journal import KEPT_OPEN, Journal, Known
+from mailsync.storage.journal import KEPT_OPEN, WAITS_FOR_GRANT, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.sweep import date_of, is_missed, note_queued, queued
 from mailsync.telemetry import emit, traceparent
@@ -72,8 +72,11 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether everything it enqueued has come to an end too."""
-        return self.backfill.is_over and not self.count(*WAITING, Kind.DEFERRED)
+        """Whether everything it enqueued has come to an end too; a cancelled one waits for no sign-in."""
+        waiting = self.count(*WAITING, Kind.DEFERRED)
+        if self.backfill.state is State.CANCELLED:
+            waiting -= self.counts.get((Kind.DEFERRED, WAITS_FOR_GRANT), 0)
+        return self.backfill.is_over and not waiting
 
 
 class Backfiller:

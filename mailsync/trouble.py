@@ -46,6 +46,8 @@ REVIVED_AFTER = 60.0
 """Seconds before an item that crashed the process gets its one more life."""
 SECOND_CHANCES = 3
 """Attempts at a message that Dataverse refuses while the brake is on: then it is put aside after all."""
+CANCELLED_FOR = 3600
+"""Seconds that an item of a cancelled backfill is tried: then it is put aside, whatever ails it."""
 TIMER = "timer"
 SPANS: dict[type[Item], str] = {
     MessageItem: "write_email",
@@ -78,6 +80,7 @@ class Handling:
         journal: Journal,
         mailboxes: Mailboxes,
         measures: Measures,
+        was_cancelled: Callable[[str], bool],
         clock: Callable[[], float],
         random: Random,
     ) -> None:
@@ -86,6 +89,7 @@ class Handling:
         self._journal = journal
         self._mailboxes = mailboxes
         self._measures = measures
+        self._was_cancelled = was_cancelled
         self._clock = clock
         self._random = random
         self._alone = Alone()
@@ -228,6 +232,9 @@ class Handling:
             self._count(item, Kind.DEFERRED, error)
             emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
             return
+        if self._is_given_up(item):
+            self.put_aside(item, error)
+            return
         if wait is None:
             wait = delay(item.attempt, retry_after=error.retry_after, random=self._random)
         self._send(msgspec.structs.replace(item, attempt=item.attempt + 1), delay=wait)
@@ -243,6 +250,12 @@ class Handling:
             evidence=error.evidence,
             advice=error,
         )
+
+    def _is_given_up(self, item: Item) -> bool:
+        """Whether an item is of a backfill that somebody cancelled, and has been tried for long."""
+        if not is_backfills(item.source) or not isinstance(item, MessageItem):
+            return False
+        return self._now() - item.first_seen >= CANCELLED_FOR and self._was_cancelled(item.source)
 
     def _note(
         self, item: Item, kind: Kind, error: MailSyncError, *, until: int | None = None, reason: str | None = None

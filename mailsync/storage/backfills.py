@@ -112,6 +112,11 @@ class Backfills:
         row = self._rows.get(PARTITION, backfill_id)
         return _backfill(row) if row is not None else None
 
+    def was_cancelled(self, source: str) -> bool:
+        """Whether somebody cancelled the backfill whose mail is of this source."""
+        found = self.get(source.removeprefix(BACKFILL))
+        return found is not None and found.state is State.CANCELLED
+
     def change(self, backfill_id: str, change: Callable[[Backfill], Backfill | None]) -> Backfill | None:
         """Change one by what its row holds; None where there is nothing to change."""
         for _ in range(TRIES):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mailsync.nightly import Nightly
     from mailsync.replay import Replayer
     from mailsync.retention import Retention
+    from mailsync.storage.backfills import Backfills
     from mailsync.sweep import MailboxSweeper
     from mailsync.trouble import Handling
     from mailsync.verify import Verifier
@@ -78,14 +79,19 @@ class Steps(Services):
         )
 
     @part
+    def _backfills(self) -> Backfills:
+        from mailsync.storage.backfills import Backfills
+
+        return Backfills(self._account)
+
+    @part
     def backfiller(self) -> Backfiller:
         """Brings old mail that somebody asked for."""
         from mailsync.backfill import Backfiller
-        from mailsync.storage.backfills import Backfills
         from mailsync.storage.envelope import MESSAGES
 
         return Backfiller(
-            backfills=Backfills(self._account),
+            backfills=self._backfills,
             connected=lambda: self._connected,
             journal=self._journal,
             mailboxes=self._mailboxes,
@@ -116,6 +122,7 @@ class Steps(Services):
             journal=self._journal,
             mailboxes=self._mailboxes,
             measures=self.measures,
+            was_cancelled=lambda source: self._backfills.was_cancelled(source),  # noqa: PLW0108  # seldom asked
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.backfills import Backfill, Backfills, State
 from mailsync.storage.envelope import MessageItem, SweepItem, bypasses, is_backfills
-from mailsync.storage.journal import Entry, Journal, hash_of
+from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal, hash_of
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.storage.tombstones import Tombstones
 from sandbox.azurite import Azurite
@@ -560,6 +560,20 @@ def test_one_that_cannot_go_past_automation_is_not_begun(archive: Archive) -> No
 
 
 # how far it is
+
+
+def test_a_cancelled_one_is_over_although_mail_of_it_waits_for_a_sign_in(archive: Archive) -> None:
+    (message,) = archive.lay(200)
+    backfill = archive.start()
+    archive.work(pages=1)
+    known = archive.journal.get(archive.grant, message)
+    assert known is not None
+    archive.journal.put(replace(known, kind=Kind.DEFERRED, reason=WAITS_FOR_GRANT), known)
+    assert not archive.backfiller.progress(archive.stands(backfill)).is_over
+    archive.backfills.change(backfill.id, lambda stands: replace(stands, state=State.CANCELLED))
+    stands = archive.stands(backfill)
+    assert archive.backfiller.progress(stands).is_over
+    assert archive.backfills.was_cancelled(stands.source)
 
 
 def test_progress_is_counted_from_the_journal(archive: Archive) -> None:

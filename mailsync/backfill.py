@@ -2,8 +2,12 @@
 
 One item is one page: it lists the page, subtracts the journal, enqueues the rest and hands the next page to the next
 item. While the queue of messages is not shallow an item goes back and waits, so live mail never waits for more than
-what a few pages hold. A page is done again where a process died in it, and what the journal knows is left alone:
-nothing is lost and nothing doubled. The sweep of the mailbox, its watermark and its lease are not touched.
+what a few pages hold. Items that were sent back for hours, for a missing privilege say, are on that queue too, and
+nobody can tell how many of its hidden items they are: while nothing on it can be taken, a page of ten passes every five
+minutes, so that such items slow a backfill down and never end it, and an outage doesn't fill the queue.
+
+A page is done again where a process died in it, and what the journal knows is left alone: nothing is lost and nothing
+doubled. The sweep of the mailbox, its watermark and its lease are not touched.
 """
 
 from __future__ import annotations
@@ -32,6 +36,12 @@ BACK = 2.0
 """Seconds after which a page that waits for a shallow queue looks again."""
 HESITATION = 10
 """Seconds for which an item of the turn before waits to see whether that worker handed on before it died."""
+STUCK = 300
+"""Seconds for which a page waits for a shallow queue where nothing on it can be taken."""
+SMALL_PAGE = 10
+"""Messages of the page that passes then."""
+SEEN = 60
+"""Seconds after which a page that waits is noted as not lost."""
 STALLED = 1200
 """Seconds without a step after which a turn counts as lost and another begins: longer than any delay of ours."""
 LIVE = 900
@@ -91,6 +101,7 @@ class Backfiller:
         mailboxes: Mailboxes,
         send: Send,
         depth: Callable[[], int],
+        shown: Callable[[], int],
         may_bypass: Callable[[], bool | None],
         page_size: int,
         clock: Callable[[], float],
@@ -101,6 +112,7 @@ class Backfiller:
         self._mailboxes = mailboxes
         self._send = send
         self._depth = depth
+        self._shown = shown
         self._may_bypass = may_bypass
         self._page_size = page_size
         self._clock = clock
@@ -117,12 +129,14 @@ class Backfiller:
             else:
                 emit("sweep_dropped", grant=item.grant, source=item.source)
             return
-        if self._depth() >= SHALLOW:
-            self._send(item, delay=BACK)
+        is_deep = self._depth() >= SHALLOW
+        if is_deep and not self._is_stuck(item):
+            self._wait(backfill, item)
             return
         running = sum(one.state is State.RUNNING for one in everything)
+        limit = max(1, self._page_size // running)
         try:
-            page = self._page(backfill, limit=max(1, self._page_size // running))
+            page = self._page(backfill, limit=min(limit, SMALL_PAGE) if is_deep else limit)
         except CursorError:
             # Nylas has forgotten where it was: what is left is listed from its start
             self._go_on(backfill, lambda stands: replace(stands, listing=stands.left, cursor=""))
@@ -146,9 +160,23 @@ class Backfiller:
                 elif mailbox is not None and mailbox.status == DELETED:
                     self._set(backfill.id, State.FAILED, DISCONNECTED, {State.PAUSED})
 
+    def _is_stuck(self, item: SweepItem) -> bool:
+        """Whether a page has waited for long, and what it waits for is hidden."""
+        return int(self._clock()) - item.first_seen >= STUCK and not self._shown()
+
+    def _wait(self, backfill: Backfill, item: SweepItem) -> None:
+        """Look again soon; now and then say that this turn is not lost."""
+        now = int(self._clock())
+        if now - backfill.moved >= SEEN:
+            self._backfills.change(
+                backfill.id, lambda stands: replace(stands, moved=now) if stands.is_at(item.turn) else None
+            )
+        self._send(item, delay=BACK)
+
     def _look_again(self, backfill: Backfill, item: SweepItem) -> None:
         """An item of the turn before: a copy, or its worker died after its step and before it handed on."""
-        still = int(self._clock()) - backfill.moved
+        # where the queue is deep the turn's own item waits, and how long it has been still tells nothing
+        still = 0 if self._depth() >= SHALLOW else int(self._clock()) - backfill.moved
         if still < HESITATION:
             self._send(item, delay=HESITATION - still)
         else:

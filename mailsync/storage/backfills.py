@@ -58,7 +58,7 @@ class Backfill:
     """Of those found, what the journal knew already and was left alone."""
     made: int
     moved: int
-    """When it last went on, or began."""
+    """When it last went on, began, or was seen to wait."""
     ended: int | None = None
     etag: str = ""
 

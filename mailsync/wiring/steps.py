@@ -97,6 +97,7 @@ class Steps(Services):
             mailboxes=self._mailboxes,
             send=self._send,
             depth=lambda: self.queues.depth(MESSAGES),
+            shown=lambda: self.queues.shown(MESSAGES),
             may_bypass=lambda: self.may_bypass,
             page_size=self.settings.sweep_page_size,
             clock=self.clock,

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from mailsync.backfill import BACK, GRANT, HESITATION, SHALLOW, STALLED, Backfiller, BackfillError
+from mailsync.backfill import (
+    BACK,
+    GRANT,
+    HESITATION,
+    SEEN,
+    SHALLOW,
+    SMALL_PAGE,
+    STALLED,
+    STUCK,
+    Backfiller,
+    BackfillError,
+)
 from mailsync.connected import Connected
 from mailsync.errors import TransientError
 from mailsync.outcome import Kind
@@ -36,6 +47,7 @@ class Archive:
     sent: Sent
     page_size: int = 10
     deep: int = 0
+    shown: int = 0
     may_bypass: bool | None = True
     grant: str = ""
     address: str = ""
@@ -75,6 +87,7 @@ class Archive:
             mailboxes=self.mailboxes,
             send=self.sent,
             depth=lambda: self.deep,
+            shown=lambda: self.shown,
             may_bypass=lambda: self.may_bypass,
             page_size=self.page_size,
             clock=self.clock,
@@ -248,6 +261,54 @@ def test_while_the_queue_is_not_shallow_it_waits(archive: Archive, deep: int) ->
     archive.deep = SHALLOW - 1
     archive.work()
     assert len(archive.brought) == 1
+
+
+def test_items_that_are_hidden_for_long_slow_it_down_and_do_not_end_it(archive: Archive) -> None:
+    """Live mail that could be taken goes first all the same."""
+    archive.page_size = 40
+    archive.lay(*(150 + number for number in range(30)))
+    archive.start()
+    archive.deep, archive.shown = SHALLOW + 1000, 1
+    archive.clock.now += STUCK
+    archive.work(pages=1)
+    assert archive.brought == []
+    archive.shown = 0
+    for number in (1, 2):
+        archive.work(pages=1)
+        assert len(archive.brought) == number * SMALL_PAGE
+        archive.clock.now += STUCK - 1
+        archive.work(pages=1)
+        assert len(archive.brought) == number * SMALL_PAGE
+        archive.clock.now += 1
+    archive.deep = 0
+    archive.work()
+    assert len(archive.brought) == 30
+
+
+def test_one_that_waits_for_long_is_not_lost(archive: Archive) -> None:
+    """The timer begins no second turn beside it."""
+    archive.lay(200)
+    backfill = archive.start()
+    archive.deep = archive.shown = SHALLOW
+    for _ in range(2 * STALLED // SEEN):
+        archive.clock.now += SEEN
+        archive.work(pages=1)
+        archive.backfiller.look_after()
+        assert archive.stands(backfill).turn == 1
+    assert len(archive.sent.items) == 1
+
+
+def test_a_copy_of_the_turn_before_begins_no_other_while_its_own_item_waits(archive: Archive) -> None:
+    archive.lay(*(150 + number for number in range(30)))
+    backfill = archive.start()
+    copy = archive.next()
+    archive.backfiller.turn(copy)
+    archive.deep = archive.shown = SHALLOW
+    archive.clock.now += SEEN - 1
+    archive.backfiller.turn(copy)
+    assert archive.stands(backfill).turn == 2
+    assert archive.sent.items[-1] == copy
+    assert archive.sent.delays[-1] == HESITATION
 
 
 def test_several_share_what_one_would_bring_at_a_time(archive: Archive) -> None:

@@ -112,7 +112,7 @@ def start(
             if bypass and wiring.may_bypass is None:
                 typer.echo(UNTOLD, err=True)
     if dry_run:
-        _say_rehearsed(rehearsed, begin, end, as_json=as_json)
+        _say_rehearsed(rehearsed, begin, as_json=as_json)
     elif as_json:
         say_json(_facts(begun))
     else:
@@ -252,7 +252,7 @@ def _rehearsed(wiring: Wiring, mailbox: Mailbox, since: int, until: int, folder:
         )
 
 
-def _say_rehearsed(rehearsed: Rehearsed, since: int, until: int, *, as_json: bool) -> None:
+def _say_rehearsed(rehearsed: Rehearsed, since: int, *, as_json: bool) -> None:
     known = {kind.value: number for kind, number in sorted(rehearsed.known.items())}
     if as_json:
         messages = [
@@ -265,12 +265,15 @@ def _say_rehearsed(rehearsed: Rehearsed, since: int, until: int, *, as_json: boo
             }
             for one in rehearsed.judged
         ]
-        span = {"since": moment(since), "until": moment(until)}
+        span = {"since": moment(since), "until": moment(rehearsed.until)}
         say_json({**span, "known": known, "outcomes": rehearsed.outcomes, "messages": messages})
         return
-    say(f"Mail received from {moment(since)} to {moment(until)}; nothing was written.", "")
+    say(f"Mail received from {moment(since)} to {moment(rehearsed.until)}; nothing was written.", "")
     rows = [("known already: " + kind.replace("_", " "), str(number)) for kind, number in known.items()]
-    rows += [(rule if rule == "tracked" else f"skipped: {rule}", str(n)) for rule, n in rehearsed.outcomes.items()]
+    rows += [
+        (rule if rule in {"tracked", "erased"} else f"skipped: {rule}", str(number))
+        for rule, number in rehearsed.outcomes.items()
+    ]
     say_table(("what would become of it", "messages"), rows, numbers=True)
     if rehearsed.judged:
         say("", "The newest of those not known:")

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from mailsync.backfill import STALLED
+from mailsync.backfill import LIVE, STALLED
 from mailsync.storage.envelope import MESSAGES, SWEEPS
+from mailsync.windows import moment
+from mailsync.wiring import Wiring
+from mapping.identity import activityid_of, canonical_message_id
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Person
 from tests.mailsync.admin.desk import DAY, HOUR, Desk
+from tests.mailsync.parts import ERASURE_KEY, PSEUDONYMS
 
 
 def span(desk: Desk, days: int = 730) -> tuple[str, ...]:
@@ -260,6 +264,29 @@ def test_what_a_dry_run_said_is_what_then_happens(desk: Desk) -> None:
     desk.work()
     told = shown(desk, backfill)
     assert {"tracked": told["counts"]["written"], **told["reasons"]["skipped"]} == said
+
+
+def test_a_dry_run_shows_the_newest_first_and_leaves_the_last_minutes_out(desk: Desk) -> None:
+    grant, messages = archive(desk, 300, 100, 200)
+    desk.deliver(grant, desk.mail(grant, ago=60))
+    told = desk.told("backfill", "--mailbox", grant, "--since", "730d", "--dry-run")
+    assert [one["message"] for one in told["messages"]] == [messages[1], messages[2], messages[0]]
+    assert told["until"] <= moment(desk.clock.now - LIVE)
+
+
+def test_a_dry_run_tells_what_was_erased(desk: Desk) -> None:
+    """Another copy of it lies in a mailbox that was connected later."""
+    desk.settings["ERASURE_KEY"] = ERASURE_KEY
+    grant, _ = archive(desk)
+    letter = desk.mail(grant, ago=300 * DAY)
+    desk.deliver(grant, letter)
+    message_id = canonical_message_id(letter.message_id)
+    assert message_id is not None
+    Wiring(desk.settings)._tombstones.add([PSEUDONYMS.of_mail(str(activityid_of(message_id)))])
+    told = desk.told("backfill", "--mailbox", grant, "--since", "730d", "--dry-run")
+    assert told["outcomes"] == {"erased": 1}
+    said = desk.run("backfill", "--mailbox", grant, "--since", "730d", "--dry-run").stdout
+    assert "skipped: erased" not in said
 
 
 def test_a_dry_run_of_one_folder_lists_that_alone(desk: Desk) -> None:

@@ -23,6 +23,7 @@ from mailsync.admin.console import (
     wiring_of,
 )
 from mailsync.admin.options import WHEN, AsJson, span_of
+from mailsync.outcome import Kind
 from mailsync.windows import moment
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ DAY = 86_400
 MOST_SHOWN = 20
 EVERY = 5.0
 """Seconds between two looks of `watch`; a look reads a record of each message that was brought."""
+WITH_REASONS = (Kind.SKIPPED, Kind.DEFERRED, Kind.PUT_ASIDE)
 UNTOLD = (
     "Whether the app's role has prvBypassCustomBusinessLogic can't be told by who is not the app: its admin function "
     "`manage/doctor` tells. Without it this mail waits, as `bypass_refused`."
@@ -329,12 +331,8 @@ def _listed_back_to(backfill: Backfill) -> int:
 
 
 def _told(progress: Progress) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    reasons: dict[str, dict[str, int]] = {}
-    for (kind, reason), number in sorted(progress.counts.items()):
-        counts[kind.value] = counts.get(kind.value, 0) + number
-        if kind.value in {"skipped", "deferred", "put_aside"}:
-            reasons.setdefault(kind.value, {})[reason] = number
+    counts = {kind.value: number for kind in Kind if (number := progress.count(kind))}
+    reasons = {kind.value: progress.reasons(kind) for kind in WITH_REASONS if progress.count(kind)}
     return {
         **_facts(progress.backfill),
         "made": moment(progress.made),

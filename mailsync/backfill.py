@@ -2,8 +2,12 @@
 
 One item is one page: it lists the page, subtracts the journal, enqueues the rest and hands the next page to the next
 item. While the queue of messages is not shallow an item goes back and waits, so live mail never waits for more than
-what a few pages hold. A page is done again where a process died in it, and what the journal knows is left alone:
-nothing is lost and nothing doubled. The sweep of the mailbox, its watermark and its lease are not touched.
+what a few pages hold. Items that were sent back for hours, for a missing privilege say, are on that queue too, and
+nobody can tell how many of its hidden items they are: while nothing on it can be taken, a page of ten passes every five
+minutes, so that such items slow a backfill down and never end it, and an outage doesn't fill the queue.
+
+A page is done again where a process died in it, and what the journal knows is left alone: nothing is lost and nothing
+doubled. The sweep of the mailbox, its watermark and its lease are not touched.
 """
 
 from __future__ import annotations
@@ -13,12 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mailsync.connected import Connected
+from mailsync.dataverse.privileges import BYPASS
 from mailsync.errors import ArgumentError, GrantError, MailSyncError, MessageError, MessageGoneError
 from mailsync.nylas.reader import CursorError, Listed, Page
 from mailsync.outcome import Kind
 from mailsync.storage.backfills import Backfill, Backfills, State, new_id
-from mailsync.storage.envelope import MessageItem, SweepItem
-from mailsync.storage.journal import Journal, Known
+from mailsync.storage.envelope import MessageItem, SweepItem, is_backfills
+from mailsync.storage.journal import KEPT_OPEN, WAITS_FOR_GRANT, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Mailbox, Mailboxes
 from mailsync.sweep import date_of, is_missed, note_queued, queued
 from mailsync.telemetry import emit, traceparent
@@ -31,6 +36,12 @@ BACK = 2.0
 """Seconds after which a page that waits for a shallow queue looks again."""
 HESITATION = 10
 """Seconds for which an item of the turn before waits to see whether that worker handed on before it died."""
+STUCK = 300
+"""Seconds for which a page waits for a shallow queue where nothing on it can be taken."""
+SMALL_PAGE = 10
+"""Messages of the page that passes then."""
+SEEN = 60
+"""Seconds after which a page that waits is noted as not lost."""
 STALLED = 1200
 """Seconds without a step after which a turn counts as lost and another begins: longer than any delay of ours."""
 LIVE = 900
@@ -71,8 +82,11 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        """Whether everything it enqueued has come to an end too."""
-        return self.backfill.is_over and not self.count(*WAITING, Kind.DEFERRED)
+        """Whether everything it enqueued has come to an end too; a cancelled one waits for no sign-in."""
+        waiting = self.count(*WAITING, Kind.DEFERRED)
+        if self.backfill.state is State.CANCELLED:
+            waiting -= self.counts.get((Kind.DEFERRED, WAITS_FOR_GRANT), 0)
+        return self.backfill.is_over and not waiting
 
 
 class Backfiller:
@@ -87,6 +101,8 @@ class Backfiller:
         mailboxes: Mailboxes,
         send: Send,
         depth: Callable[[], int],
+        shown: Callable[[], int],
+        may_bypass: Callable[[], bool | None],
         page_size: int,
         clock: Callable[[], float],
     ) -> None:
@@ -96,6 +112,8 @@ class Backfiller:
         self._mailboxes = mailboxes
         self._send = send
         self._depth = depth
+        self._shown = shown
+        self._may_bypass = may_bypass
         self._page_size = page_size
         self._clock = clock
 
@@ -111,12 +129,14 @@ class Backfiller:
             else:
                 emit("sweep_dropped", grant=item.grant, source=item.source)
             return
-        if self._depth() >= SHALLOW:
-            self._send(item, delay=BACK)
+        is_deep = self._depth() >= SHALLOW
+        if is_deep and not self._is_stuck(item):
+            self._wait(backfill, item)
             return
         running = sum(one.state is State.RUNNING for one in everything)
+        limit = max(1, self._page_size // running)
         try:
-            page = self._page(backfill, limit=max(1, self._page_size // running))
+            page = self._page(backfill, limit=min(limit, SMALL_PAGE) if is_deep else limit)
         except CursorError:
             # Nylas has forgotten where it was: what is left is listed from its start
             self._go_on(backfill, lambda stands: replace(stands, listing=stands.left, cursor=""))
@@ -140,9 +160,23 @@ class Backfiller:
                 elif mailbox is not None and mailbox.status == DELETED:
                     self._set(backfill.id, State.FAILED, DISCONNECTED, {State.PAUSED})
 
+    def _is_stuck(self, item: SweepItem) -> bool:
+        """Whether a page has waited for long, and what it waits for is hidden."""
+        return int(self._clock()) - item.first_seen >= STUCK and not self._shown()
+
+    def _wait(self, backfill: Backfill, item: SweepItem) -> None:
+        """Look again soon; now and then say that this turn is not lost."""
+        now = int(self._clock())
+        if now - backfill.moved >= SEEN:
+            self._backfills.change(
+                backfill.id, lambda stands: replace(stands, moved=now) if stands.is_at(item.turn) else None
+            )
+        self._send(item, delay=BACK)
+
     def _look_again(self, backfill: Backfill, item: SweepItem) -> None:
         """An item of the turn before: a copy, or its worker died after its step and before it handed on."""
-        still = int(self._clock()) - backfill.moved
+        # where the queue is deep the turn's own item waits, and how long it has been still tells nothing
+        still = 0 if self._depth() >= SHALLOW else int(self._clock()) - backfill.moved
         if still < HESITATION:
             self._send(item, delay=HESITATION - still)
         else:
@@ -166,10 +200,13 @@ class Backfiller:
         if begun is None:
             return
         now = int(self._clock())
-        again = backfill.is_begun  # and may have died between noting messages as queued and queueing them
-        missed = [one for one in listed if is_missed(one, known.get(one.id), now, again=again)]
+        missed = [
+            one
+            for one in listed
+            if is_missed(one, known.get(one.id), now, again=_may_be_unsent(backfill, known.get(one.id)))
+        ]
         # the oldest first: a mail before those that answer it
-        items = [_item(backfill, one, now) for one in reversed(missed)]
+        items = [_item(backfill, one, known.get(one.id), now) for one in reversed(missed)]
         note_queued(
             self._journal, [queued(item, one) for item, one in zip(items, reversed(missed), strict=True)], known
         )
@@ -237,6 +274,12 @@ class Backfiller:
         if since > until:
             raise BackfillError(
                 "mail of the last quarter of an hour is its webhooks' to bring; begin earlier", reason="too_young"
+            )
+        if bypass and self._may_bypass() is False:
+            raise BackfillError(
+                "this mail is to go past the organisation's automation, and the role of this identity lacks "
+                f"{BYPASS}; `dataverse setup --with-bypass` gives it",
+                reason="bypass_refused",
             )
         span = Window(after=since - 1, before=until + 1, proves=0)
         backfill = Backfill(
@@ -340,11 +383,22 @@ def _within(backfill: Backfill, messages: Iterable[Listed]) -> list[Listed]:
     return [one for one in once if one.date is None or backfill.since <= int(one.date) <= backfill.until]
 
 
-def _item(backfill: Backfill, listed: Listed, now: int) -> MessageItem:
+def _may_be_unsent(backfill: Backfill, known: Known | None) -> bool:
+    """Whether whoever noted a message as queued may have died before sending it: at this page, at one that was longer
+    than it is now, or at one listed by a cursor Nylas has forgotten. The copy of one that was sent ends at the journal.
+    """
+    return backfill.is_begun or (known is not None and known.source == backfill.source)
+
+
+def _item(backfill: Backfill, listed: Listed, known: Known | None, now: int) -> MessageItem:
+    """One message to bring; live mail that is on its way stays live mail, and automation answers it."""
+    source = backfill.source
+    if known is not None and known.kind in KEPT_OPEN and not is_backfills(known.source):
+        source = known.source
     return MessageItem(
         grant=backfill.grant,
         message=listed.id,
-        source=backfill.source,
+        source=source,
         first_seen=now,
         date=date_of(listed),
         traceparent=traceparent(),

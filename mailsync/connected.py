@@ -146,23 +146,24 @@ class Connected:
         address, mailboxes = normalise(mailbox.email), self._current().mailboxes.values()
         return [one for one in mailboxes if one.grant != mailbox.grant and normalise(one.email) == address]
 
-    def message(self, grant: str, message: str) -> Message:
+    def message(self, grant: str, message: str, *, live: bool = False) -> Message:
         """One message from Nylas with the three headers that tell its identity; raises as `read`."""
-        return opened(self._asked(grant, lambda: self._reader.message(grant, message)))
+        return opened(self._asked(grant, lambda: self._reader.message(grant, message, live=live)))
 
-    def read(self, mailbox: Mailbox, message: str, *, with_header: bool) -> Read:
+    def read(self, mailbox: Mailbox, message: str, *, with_header: bool, live: bool = False) -> Read:
         """One message from Nylas, with its whole header where that is wanted and one request brings both.
 
+        `live` mail goes first where a mailbox has a pace.
         Where the mailbox itself is the trouble, the error says so: GrantError when its owner must sign in again,
         MessageError when the mailbox is disconnected, ConfigurationError when it is our key that Nylas refuses.
         """
         grant = mailbox.grant
         if not with_header or mailbox.provider not in WHOLE_HEADER:
-            return Read(self.message(grant, message), None)
-        read = opened(self._asked(grant, lambda: self._reader.message(grant, message, with_header=True)))
+            return Read(self.message(grant, message, live=live), None)
+        read = opened(self._asked(grant, lambda: self._reader.message(grant, message, with_header=True, live=live)))
         if read.header("Message-ID") is None:
             # mail that was never on the way, such as a Sent item of Microsoft's, may have no header of its own there
-            return Read(self.message(grant, message), None)
+            return Read(self.message(grant, message, live=live), None)
         return Read(read, read.headers)
 
     def page(self, grant: str, window: Window, *, limit: int, cursor: str | None, folder: str | None = None) -> Page:
@@ -174,13 +175,15 @@ class Connected:
             ),
         )
 
-    def header(self, grant: str, message: str) -> tuple[Header | None, ...] | None:
+    def header(self, grant: str, message: str, *, live: bool = False) -> tuple[Header | None, ...] | None:
         """The whole header of a message, from its raw form; None where it can't be had. Raises as `read`."""
-        return self._asked(grant, lambda: self._reader.header(grant, message))
+        return self._asked(grant, lambda: self._reader.header(grant, message, live=live))
 
-    def file(self, grant: str, message: str, attachment: str) -> AbstractContextManager[Iterator[bytes]]:
+    def file(
+        self, grant: str, message: str, attachment: str, *, live: bool = False
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """The bytes of one file of a message; raises as the reader does."""
-        return self._reader.file(grant, message, attachment)
+        return self._reader.file(grant, message, attachment, live=live)
 
     def _asked(self, grant: str, ask: Callable[[], T]) -> T:
         refused = self._refused.get(grant)

@@ -14,7 +14,7 @@ from mailsync.errors import (
     TransientError,
 )
 from mailsync.gates import TurnedAwayError
-from mailsync.storage.envelope import MessageItem
+from mailsync.storage.envelope import MessageItem, is_backfills
 from mapping.attachments import File, Why
 
 GIVEN_UP_AFTER = 16
@@ -31,7 +31,8 @@ def content_of(item: MessageItem, connected: Connected) -> Callable[[File], Abst
     def opened(file: File) -> Iterator[Iterator[bytes]]:
         watched = _Watched()
         try:
-            with connected.file(item.grant, item.message, file.source) as pieces:
+            live = not is_backfills(item.source)
+            with connected.file(item.grant, item.message, file.source, live=live) as pieces:
                 watched.is_open = True
                 yield watched.over(pieces)
         except TurnedAwayError:

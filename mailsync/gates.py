@@ -88,7 +88,6 @@ class Gate:
         self._limit = concurrency
         self._inside = 0
         self._in_line = 0
-        """How many stand still for the pace: they go before those who would go back to the queue."""
         self._failures = 0
         self._closings = 0
         self._in_a_row = 0
@@ -107,6 +106,12 @@ class Gate:
             self._limit = max(1, limit)
             self._turn.notify_all()
 
+    @property
+    def in_line(self) -> int:
+        """How many stand still for the pace and yield to nobody: they go before those who do, or who would go back to
+        the queue."""
+        return self._in_line
+
     def closed_for(self) -> float:
         """Seconds of its clock for which nobody passes; 0.0 where it is open, or a probe may go."""
         with self._turn:
@@ -118,12 +123,13 @@ class Gate:
             self._check_open()
 
     @contextmanager
-    def passing(self, units: float = 1.0, *, patience: float = 0.0) -> Iterator[None]:
+    def passing(self, units: float = 1.0, *, patience: float = 0.0, yields: bool = False) -> Iterator[None]:
         """Stay inside for one request; raises TransientError instead of waiting long.
 
-        `patience`: seconds of its clock that the caller stands still for the pace.
+        `patience`: seconds of its clock that the caller stands still for the pace; one that `yields` lets those go
+        first who stand there and don't.
         """
-        began = self._enter(units, patience)
+        began = self._enter(units, patience, yields=yields or not patience)
         try:
             yield
         except TurnedAwayError:  # by another gate
@@ -137,7 +143,7 @@ class Gate:
             raise
         self._leave(began, None)
 
-    def _enter(self, units: float, patience: float) -> int:
+    def _enter(self, units: float, patience: float, *, yields: bool) -> int:
         patient_until = self._clock() + patience
         with self._turn:
             while True:
@@ -147,14 +153,14 @@ class Gate:
                 self._check_open()
                 if self._pace is None:
                     break
-                wait = NEXT_IN_LINE if self._in_line and not patience else self._pace.wait_for(units)
+                wait = NEXT_IN_LINE if self._in_line and yields else self._pace.wait_for(units)
                 if wait == 0:
                     break
                 if self._clock() + wait > patient_until:
                     raise self._later("paced", wait)
-                self._in_line += 1
+                self._in_line += not yields
                 self._turn.wait(min(wait, PACE_LOOK))
-                self._in_line -= 1
+                self._in_line -= not yields
             if self._closed_until is not None:
                 self._probing = True
             self._inside += 1

@@ -45,6 +45,8 @@ class Judged:
     person: str
     """The first external participant, else the sender; empty where there is none."""
     rules: tuple[str, ...]
+    activityid: str = ""
+    """That of its email; empty where it could not be read."""
 
     @property
     def differs(self) -> bool:
@@ -79,7 +81,7 @@ class Simulator:
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             everything = [one for some in pool.map(judged, mailboxes) for one in some]
-        return sorted(everything, key=lambda one: (one.date or 0, one.message), reverse=True)
+        return newest_first(everything)
 
     def judge(
         self, mailbox: Mailbox, listed: Iterable[Listed], policies: Sequence[Policy], *, watch: Watch
@@ -107,7 +109,8 @@ class Simulator:
         )
         mail = _Mail(self, mailbox, read, copy)
         rules = tuple(mail.ruled(policy) for policy in policies)
-        return replace(empty, subject=read.message.subject or "", person=mail.person(), rules=rules)
+        told = replace(empty, subject=read.message.subject or "", person=mail.person(), rules=rules)
+        return replace(told, activityid=str(identity_of(read.message, address).activityid))
 
     def header(self, mailbox: Mailbox, message: str) -> tuple[Header | None, ...] | None:
         """The whole header of a message."""
@@ -121,6 +124,11 @@ class Simulator:
         """The owners of a message's addresses, and the mail it answers."""
         resolver = self._resolver_of(policy.people)
         return self._patience(lambda: resolver.resolve(facts.question(policy)))
+
+
+def newest_first(judged: Iterable[Judged]) -> list[Judged]:
+    """These in the order in which they are shown."""
+    return sorted(judged, key=lambda one: (one.date or 0, one.message), reverse=True)
 
 
 class _Mail:

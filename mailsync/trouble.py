@@ -33,7 +33,7 @@ from mailsync.measures import Measures
 from mailsync.outcome import Kind
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
-from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode
+from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode, is_backfills
 from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.telemetry import emit, mark, span
@@ -46,6 +46,8 @@ REVIVED_AFTER = 60.0
 """Seconds before an item that crashed the process gets its one more life."""
 SECOND_CHANCES = 3
 """Attempts at a message that Dataverse refuses while the brake is on: then it is put aside after all."""
+CANCELLED_FOR = 3600
+"""Seconds that an item of a cancelled backfill is tried: then it is put aside, whatever ails it."""
 TIMER = "timer"
 SPANS: dict[type[Item], str] = {
     MessageItem: "write_email",
@@ -78,6 +80,7 @@ class Handling:
         journal: Journal,
         mailboxes: Mailboxes,
         measures: Measures,
+        was_cancelled: Callable[[str], bool],
         clock: Callable[[], float],
         random: Random,
     ) -> None:
@@ -86,10 +89,12 @@ class Handling:
         self._journal = journal
         self._mailboxes = mailboxes
         self._measures = measures
+        self._was_cancelled = was_cancelled
         self._clock = clock
         self._random = random
         self._alone = Alone()
         self._brake = Brake(clock=clock)
+        self._brake_of_old_mail = Brake(clock=clock)
 
     def handle(self, text: str | bytes, works: Works) -> None:
         """Do the work of a queue's text; raises only when nothing could be done about a failure."""
@@ -111,7 +116,7 @@ class Handling:
             self._run(item, work)
 
     def stopped_for(self) -> float:
-        """Seconds for which nothing is written, since too many messages were put aside; 0.0 as a rule."""
+        """Seconds for which nothing is written, since too many live messages were put aside; 0.0 as a rule."""
         return self._brake.wait()
 
     def collect(self, text: str | bytes) -> None:
@@ -148,7 +153,8 @@ class Handling:
         try:
             self._check_brake(item)
             work(item)
-            self._brake.note(refused=False)
+            if isinstance(item, MessageItem) or not is_backfills(item.source):  # a page is no message
+                self._brake_of(item).note(refused=False)
         except (MessageGoneError, UnreadableError) as error:
             self._missed(item, error)
         except MessageError as error:
@@ -162,8 +168,12 @@ class Handling:
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
             self._defer(item, unexpected(error))
 
+    def _brake_of(self, item: Item) -> Brake:
+        """What a backfill brings says nothing of live mail: a plug-in may refuse all that is old, and nothing new."""
+        return self._brake_of_old_mail if is_backfills(item.source) else self._brake
+
     def _check_brake(self, item: Item) -> None:
-        wait = self._brake.wait()
+        wait = self._brake_of(item).wait()
         if wait > 0 and isinstance(item, MessageItem):
             raise TransientError(
                 "writing is stopped: too many messages were put aside",
@@ -174,8 +184,9 @@ class Handling:
 
     def _refused(self, item: Item, error: MessageError) -> None:
         # a mailbox that was disconnected is no sign of a wrong deployment, and no other mailbox may notice
-        if error.scope is Scope.MESSAGE and self._brake.note(refused=True):
-            emit("writing_stopped", reason=error.reason, evidence=error.evidence, seconds=round(PAUSE))
+        if error.scope is Scope.MESSAGE and self._brake_of(item).note(refused=True):
+            told = {"source": item.source, "reason": error.reason, "evidence": error.evidence}
+            emit("writing_stopped", **told, seconds=round(PAUSE))
             if item.attempt < SECOND_CHANCES:
                 self._defer(item, error)
                 return
@@ -221,6 +232,9 @@ class Handling:
             self._count(item, Kind.DEFERRED, error)
             emit("item_deferred", **_told(item), reason=error.reason, evidence=error.evidence, advice=error)
             return
+        if self._is_given_up(item):
+            self.put_aside(item, error)
+            return
         if wait is None:
             wait = delay(item.attempt, retry_after=error.retry_after, random=self._random)
         self._send(msgspec.structs.replace(item, attempt=item.attempt + 1), delay=wait)
@@ -236,6 +250,12 @@ class Handling:
             evidence=error.evidence,
             advice=error,
         )
+
+    def _is_given_up(self, item: Item) -> bool:
+        """Whether an item is of a backfill that somebody cancelled, and has been tried for long."""
+        if not is_backfills(item.source) or not isinstance(item, MessageItem):
+            return False
+        return self._now() - item.first_seen >= CANCELLED_FOR and self._was_cancelled(item.source)
 
     def _note(
         self, item: Item, kind: Kind, error: MailSyncError, *, until: int | None = None, reason: str | None = None

@@ -23,7 +23,7 @@ from mailsync.kinship import Kinship
 from mailsync.measures import Measures
 from mailsync.outcome import Kind, Outcome
 from mailsync.storage.envelope import DeletedItem, MessageItem, bypasses, is_backfills
-from mailsync.storage.journal import ERASED, Entry, Journal
+from mailsync.storage.journal import ERASED, KEPT_OPEN, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones
 from mailsync.telemetry import Event, emit, mark
@@ -195,7 +195,8 @@ class EmailWriter:
         mailbox = self._connected.mailbox(item.grant)
         address = normalise(mailbox.email) or ""
         wanted = asks_headers(Copy(address, frozenset()), self._policy)
-        read = self._connected.read(mailbox, item.message, with_header=wanted)
+        live = not is_backfills(item.source)
+        read = self._connected.read(mailbox, item.message, with_header=wanted, live=live)
         message = read.message
         identity = identity_of(message, address)
         if known is not None and known.activityid:
@@ -224,7 +225,9 @@ class EmailWriter:
         """The facts with the whole header, read now if a rule needs it and it did not come along."""
         if facts.header is not None or not asks_headers(facts.copy, self._policy):
             return facts
-        return replace(facts, header=self._connected.header(item.grant, item.message))
+        return replace(
+            facts, header=self._connected.header(item.grant, item.message, live=not is_backfills(item.source))
+        )
 
     def _written(self, attempt: _Attempt, entry: Entry, known: Entry | None) -> Outcome:
         facts = attempt.facts
@@ -469,8 +472,11 @@ class EmailWriter:
 
 
 def _bypass(item: MessageItem, known: Entry | None) -> bool:
-    """Whether automation stays silent: of what a backfill brings that was told so, unless it has come just now."""
-    waits = known is not None and bypasses(known.source) and item.source != CREATED
+    """Whether automation stays silent: of what a backfill brings that was told so, unless it has come just now.
+
+    What a backfill skipped is live mail when it moves.
+    """
+    waits = known is not None and known.kind in KEPT_OPEN and bypasses(known.source) and item.source != CREATED
     return waits or bypasses(item.source)
 
 

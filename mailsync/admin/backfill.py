@@ -23,6 +23,7 @@ from mailsync.admin.console import (
     wiring_of,
 )
 from mailsync.admin.options import WHEN, AsJson, span_of
+from mailsync.outcome import Kind
 from mailsync.windows import moment
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ DAY = 86_400
 MOST_SHOWN = 20
 EVERY = 5.0
 """Seconds between two looks of `watch`; a look reads a record of each message that was brought."""
+WITH_REASONS = (Kind.SKIPPED, Kind.DEFERRED, Kind.PUT_ASIDE)
+UNTOLD = (
+    "Whether the app's role has prvBypassCustomBusinessLogic can't be told by who is not the app: its admin function "
+    "`manage/doctor` tells. Without it this mail waits, as `bypass_refused`."
+)
 
 
 class Automation(StrEnum):
@@ -103,11 +109,12 @@ def start(
         if dry_run:
             rehearsed = _rehearsed(wiring, found, begin, end, folder_id)
         else:
-            begun = wiring.backfiller.start(
-                found, since=begin, until=end, folder=folder_id, bypass=automation is Automation.BYPASS
-            )
+            bypass = automation is Automation.BYPASS
+            begun = wiring.backfiller.start(found, since=begin, until=end, folder=folder_id, bypass=bypass)
+            if bypass and wiring.may_bypass is None:
+                typer.echo(UNTOLD, err=True)
     if dry_run:
-        _say_rehearsed(rehearsed, begin, end, as_json=as_json)
+        _say_rehearsed(rehearsed, begin, as_json=as_json)
     elif as_json:
         say_json(_facts(begun))
     else:
@@ -247,7 +254,7 @@ def _rehearsed(wiring: Wiring, mailbox: Mailbox, since: int, until: int, folder:
         )
 
 
-def _say_rehearsed(rehearsed: Rehearsed, since: int, until: int, *, as_json: bool) -> None:
+def _say_rehearsed(rehearsed: Rehearsed, since: int, *, as_json: bool) -> None:
     known = {kind.value: number for kind, number in sorted(rehearsed.known.items())}
     if as_json:
         messages = [
@@ -260,12 +267,15 @@ def _say_rehearsed(rehearsed: Rehearsed, since: int, until: int, *, as_json: boo
             }
             for one in rehearsed.judged
         ]
-        span = {"since": moment(since), "until": moment(until)}
+        span = {"since": moment(since), "until": moment(rehearsed.until)}
         say_json({**span, "known": known, "outcomes": rehearsed.outcomes, "messages": messages})
         return
-    say(f"Mail received from {moment(since)} to {moment(until)}; nothing was written.", "")
+    say(f"Mail received from {moment(since)} to {moment(rehearsed.until)}; nothing was written.", "")
     rows = [("known already: " + kind.replace("_", " "), str(number)) for kind, number in known.items()]
-    rows += [(rule if rule == "tracked" else f"skipped: {rule}", str(n)) for rule, n in rehearsed.outcomes.items()]
+    rows += [
+        (rule if rule in {"tracked", "erased"} else f"skipped: {rule}", str(number))
+        for rule, number in rehearsed.outcomes.items()
+    ]
     say_table(("what would become of it", "messages"), rows, numbers=True)
     if rehearsed.judged:
         say("", "The newest of those not known:")
@@ -321,12 +331,8 @@ def _listed_back_to(backfill: Backfill) -> int:
 
 
 def _told(progress: Progress) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    reasons: dict[str, dict[str, int]] = {}
-    for (kind, reason), number in sorted(progress.counts.items()):
-        counts[kind.value] = counts.get(kind.value, 0) + number
-        if kind.value in {"skipped", "deferred", "put_aside"}:
-            reasons.setdefault(kind.value, {})[reason] = number
+    counts = {kind.value: number for kind in Kind if (number := progress.count(kind))}
+    reasons = {kind.value: progress.reasons(kind) for kind in WITH_REASONS if progress.count(kind)}
     return {
         **_facts(progress.backfill),
         "made": moment(progress.made),

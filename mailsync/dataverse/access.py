@@ -14,7 +14,7 @@ import msgspec
 
 from mailsync.dataverse import odata
 from mailsync.dataverse.answers import complaint_of, failure_of
-from mailsync.dataverse.privileges import Named
+from mailsync.dataverse.privileges import BYPASS, Named
 from mailsync.dataverse.rows import row_of, rows_of
 from mailsync.dataverse.web_api import WebApi
 from mailsync.transport import Answer
@@ -39,6 +39,10 @@ class WhoAmI(msgspec.Struct, frozen=True, rename="pascal"):
     user_id: UUID
     business_unit_id: UUID
     organization_id: UUID
+
+
+class _User(msgspec.Struct, frozen=True):
+    applicationid: UUID | None = None
 
 
 class _Privilege(msgspec.Struct, frozen=True, rename="pascal"):
@@ -139,6 +143,15 @@ class Access:
     def of_user(self, user: str) -> Mapping[str, str]:
         """The privileges a user has by its roles and teams, each with the depth it reaches at most."""
         return self._held(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges")
+
+    def may_bypass(self) -> bool | None:
+        """Whether we may go past what the organisation automated; None where a person asks, who is not the app."""
+        me, _ = self.who_am_i()
+        user = f"systemuserid eq {me.user_id}"
+        found = self.rows(odata.query("systemusers", select="applicationid", filter=user), _User)
+        if not any(one.applicationid for one in found):
+            return None
+        return BYPASS in self.of_user(str(me.user_id))
 
     def of_role(self, role: str) -> Mapping[str, str]:
         """The privileges of a role."""

@@ -13,7 +13,7 @@ from enum import Enum
 import msgspec
 
 from mailsync.dataverse import odata
-from mailsync.dataverse.answers import complaint_of, failure_of, is_done
+from mailsync.dataverse.answers import complaint_of, failure_of, is_bypass_refused, is_done
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.resolver import ANNOTATED, PARTIES
 from mailsync.dataverse.rows import EmailRow, StandingRow, row_of, rows_of, took_part
@@ -150,7 +150,7 @@ class Emails:
             answer = self._send_link(standing, parent, with_regarding=with_regarding)
             if is_done(answer):
                 return Link.LINKED
-            if answer.status in {400, 403, 404}:
+            if answer.status in {400, 403, 404} and not is_bypass_refused(answer):
                 return Link.REFUSED
             if answer.status != 412:
                 raise failure_of(answer)

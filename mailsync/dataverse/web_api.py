@@ -20,7 +20,8 @@ VERSION_PATH = "/api/data/v9.2/"
 MOST_REQUESTS = 1_000_000
 SCARCE_TIME = 300.0
 """Seconds of execution time left in the window, below which we ask for less at once."""
-
+SCARCE_REQUESTS = 1500
+"""Requests left in it, likewise."""
 
 BYPASS: Mapping[str, str] = {
     "MSCRM.BypassBusinessLogicExecution": "CustomSync,CustomAsync",
@@ -169,19 +170,23 @@ def limits_of(headers: Mapping[str, str], *, most: int) -> Limits:
     """What is left of Dataverse's limits, and how many requests at once it recommends now, never more than `most`.
 
     `x-ms-dop-hint` is its recommendation (Microsoft's page on parallel requests, read 2026-11). Of the 1,200 seconds
-    of execution time it grants in five minutes, what is left below a quarter slows us down before it runs out.
+    of execution time and 6,000 requests it grants in five minutes, what is left below a quarter slows us down before it
+    runs out.
     """
     hint = _number(headers.get("x-ms-dop-hint"))
     limit = float(most if hint is None or hint < 1 else min(most, hint))
-    left = _number(headers.get("x-ms-ratelimit-time-remaining-xrm-requests"))
-    if left is not None and left < SCARCE_TIME:
-        limit *= left / SCARCE_TIME
-    requests = _number(headers.get("x-ms-ratelimit-burst-remaining-xrm-requests"))
+    seconds = _number(headers.get("x-ms-ratelimit-time-remaining-xrm-requests"))
+    requests = _told(_number(headers.get("x-ms-ratelimit-burst-remaining-xrm-requests")))
+    share = min(
+        1.0,
+        1.0 if seconds is None else seconds / SCARCE_TIME,
+        1.0 if requests is None else requests / SCARCE_REQUESTS,
+    )
     return Limits(
-        requests_left=_told(requests),
-        seconds_left=left,
+        requests_left=requests,
+        seconds_left=seconds,
         hint=_told(hint),
-        at_once=max(1, int(limit)),
+        at_once=max(1, int(limit * share)),
     )
 
 

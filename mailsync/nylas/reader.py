@@ -48,6 +48,10 @@ Google's quota pages, read 2026-11); a page costs a listing and each of its mess
 PATIENCE = 60.0
 """Seconds that a listing, or a file of a message, stands still for a mailbox's pace: back on the queue it would begin
 anew each time."""
+LIVE_PATIENCE = 5.0
+"""Seconds that the read of a live message stands there, so that a backfill of its mailbox lets it go first."""
+MOST_IN_LINE = 4
+"""So many stand there, and a live message too would rather go back to the queue: other mailboxes' mail waits behind."""
 
 T = TypeVar("T")
 _UNDECODABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -120,16 +124,18 @@ class Reader:
         self._grants = f"{api_uri}/v3/grants"
         self._headers = {"Authorization": f"Bearer {api_key}", "Accept": "application/json"}
 
-    def message(self, grant: str, message: str, *, with_header: bool = False) -> Message:
+    def message(self, grant: str, message: str, *, with_header: bool = False, live: bool = False) -> Message:
         """One message with its Message-ID, In-Reply-To and References headers, or all of them; one request.
 
         Raises MessageGoneError on 404, UnreadableError on an answer that holds no message at all. An answer without
         the list of headers is trouble, not a message without a Message-ID: taken so, the same mail would get a second
-        identity. Where all of them were asked for and there is none, these three can still be asked for.
+        identity. Where all of them were asked for and there is none, these three can still be asked for. `live` mail
+        goes first where a mailbox has a pace.
         """
         url = self._message_url(grant, message)
         fields = "include_headers" if with_header else "include_basic_headers"
-        answer = self._get(grant, url, {"fields": fields}, units=UNITS_OF_GET)
+        patience = LIVE_PATIENCE if live and self._gate_of(grant).in_line < MOST_IN_LINE else 0.0
+        answer = self._get(grant, url, {"fields": fields}, units=UNITS_OF_GET, patience=patience)
         shown = _decoded(answer.body, _One, answer).data
         try:
             got: Message = msgspec.json.decode(shown, type=Message)
@@ -152,14 +158,14 @@ class Reader:
             )
         return got
 
-    def header(self, grant: str, message: str) -> tuple[Header, ...] | None:
+    def header(self, grant: str, message: str, *, live: bool = False) -> tuple[Header, ...] | None:
         """The whole header of a message, from the beginning of its raw form; one request, broken off behind it.
 
         None where it can't be had: the provider has no raw form of it, or the grant may not read it.
         """
         params = {"fields": "raw_mime"}
         try:
-            with self._streamed(grant, self._message_url(grant, message), params) as pieces:
+            with self._streamed(grant, self._message_url(grant, message), params, live=live) as pieces:
                 return _header_in(pieces)
         except (MessageError, MessageGoneError):
             return None
@@ -169,14 +175,14 @@ class Reader:
             raise
 
     @contextmanager
-    def file(self, grant: str, message: str, attachment: str) -> Iterator[Iterator[bytes]]:
+    def file(self, grant: str, message: str, attachment: str, *, live: bool = False) -> Iterator[Iterator[bytes]]:
         """The bytes of one file of a message, piece by piece; one request.
 
         Raises MessageGoneError where the mailbox has it no more, and while it is read TransientError when it breaks
         off.
         """
         url = f"{self._grants}/{quote(grant, safe='')}/attachments/{quote(attachment, safe='')}/download"
-        with self._streamed(grant, url, {"message_id": message}) as pieces:
+        with self._streamed(grant, url, {"message_id": message}, live=live) as pieces:
             yield pieces
 
     def page(
@@ -274,14 +280,14 @@ class Reader:
         return f"{self._grants}/{quote(grant, safe='')}/messages/{quote(message, safe='')}"
 
     @contextmanager
-    def _streamed(self, grant: str, url: str, params: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+    def _streamed(self, grant: str, url: str, params: Mapping[str, str], *, live: bool) -> Iterator[Iterator[bytes]]:
         """The body of an answer of 200, inside both gates for as long as it is read.
 
         What fails while its reader does something else is nobody's fault here, and closes no gate of ours.
         """
         elsewhere: MailSyncError | None = None
         with (
-            self._gate_of(grant).passing(UNITS_OF_GET, patience=PATIENCE),
+            self._gate_of(grant).passing(UNITS_OF_GET, patience=PATIENCE, yields=not live),
             self._gate.passing(),
             self._transport.stream("GET", url, headers=self._headers, params=params) as answer,
         ):

@@ -58,7 +58,7 @@ class Backfill:
     """Of those found, what the journal knew already and was left alone."""
     made: int
     moved: int
-    """When it last went on, or began."""
+    """When it last went on, began, or was seen to wait."""
     ended: int | None = None
     etag: str = ""
 
@@ -111,6 +111,11 @@ class Backfills:
         """One backfill."""
         row = self._rows.get(PARTITION, backfill_id)
         return _backfill(row) if row is not None else None
+
+    def was_cancelled(self, source: str) -> bool:
+        """Whether somebody cancelled the backfill whose mail is of this source."""
+        found = self.get(source.removeprefix(BACKFILL))
+        return found is not None and found.state is State.CANCELLED
 
     def change(self, backfill_id: str, change: Callable[[Backfill], Backfill | None]) -> Backfill | None:
         """Change one by what its row holds; None where there is nothing to change."""

@@ -100,6 +100,14 @@ class Queues:
             except ResourceNotFoundError:
                 return 0
 
+    def shown(self, name: str) -> int:
+        """How many items of a queue can be taken now, up to 32; one storage call."""
+        with storage_failures():
+            try:
+                return len(self._clients[name].peek_messages(max_messages=PEEKED))
+            except ResourceNotFoundError:
+                return 0
+
     @staticmethod
     def _put(client: QueueClient, text: str, hidden: int) -> None:
         client.send_message(text, visibility_timeout=hidden or None, time_to_live=FOR_EVER)

@@ -267,7 +267,13 @@ class Desk(Steps):
         """Says what a backfill would do, and writes nothing."""
         from mailsync.rehearse import Rehearsal
 
-        return Rehearsal(listings=self._listings, journal=self._journal, simulator=self.simulator, policy=self.policy)
+        return Rehearsal(
+            listings=self._listings,
+            journal=self._journal,
+            tombstones=self._tombstones,
+            simulator=self.simulator,
+            policy=self.policy,
+        )
 
     def folder(self, grant: str, named: str) -> str:
         """The id of the folder of a mailbox that a person names; raises UnknownFolderError."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import atexit
 import time
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
-from mailsync.errors import Scope
+from mailsync.errors import MailSyncError, Scope
 from mailsync.wiring.part import part
 from mailsync.wiring.services import Services
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mailsync.nightly import Nightly
     from mailsync.replay import Replayer
     from mailsync.retention import Retention
+    from mailsync.storage.backfills import Backfills
     from mailsync.sweep import MailboxSweeper
     from mailsync.trouble import Handling
     from mailsync.verify import Verifier
@@ -77,22 +79,38 @@ class Steps(Services):
         )
 
     @part
+    def _backfills(self) -> Backfills:
+        from mailsync.storage.backfills import Backfills
+
+        return Backfills(self._account)
+
+    @part
     def backfiller(self) -> Backfiller:
         """Brings old mail that somebody asked for."""
         from mailsync.backfill import Backfiller
-        from mailsync.storage.backfills import Backfills
         from mailsync.storage.envelope import MESSAGES
 
         return Backfiller(
-            backfills=Backfills(self._account),
+            backfills=self._backfills,
             connected=lambda: self._connected,
             journal=self._journal,
             mailboxes=self._mailboxes,
             send=self._send,
             depth=lambda: self.queues.depth(MESSAGES),
+            shown=lambda: self.queues.shown(MESSAGES),
+            may_bypass=lambda: self.may_bypass,
             page_size=self.settings.sweep_page_size,
             clock=self.clock,
         )
+
+    @part
+    def may_bypass(self) -> bool | None:
+        """Whether the app may go past what the organisation automated; None where whoever runs this can't tell."""
+        from mailsync.dataverse.access import Access
+
+        with suppress(MailSyncError):
+            return Access(self._api).may_bypass()
+        return None
 
     @part
     def _handling(self) -> Handling:
@@ -105,6 +123,7 @@ class Steps(Services):
             journal=self._journal,
             mailboxes=self._mailboxes,
             measures=self.measures,
+            was_cancelled=lambda source: self._backfills.was_cancelled(source),  # noqa: PLW0108  # seldom asked
             clock=self.clock,
             random=Random(),  # noqa: S311  # spreads delays; nothing secret hangs on it
         )

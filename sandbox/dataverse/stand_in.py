@@ -200,7 +200,7 @@ class DataverseStandIn:
         self.add("organization", organizationid=own.id, name="Sandbox")
         self.add("businessunit", businessunitid=own.business_unit, name="Sandbox")
         self.add("systemuser", systemuserid=own.user, fullname="# Sandbox application", firstname="#",
-                 lastname="Sandbox application")  # fmt: skip
+                 lastname="Sandbox application", applicationid=uuid4())  # fmt: skip
 
     def _given(self, table: Table, columns: Mapping[str, object]) -> Change:
         """A change with read-only columns and lookups taken as they are, and the rest as a body would give it."""

@@ -157,6 +157,9 @@ def test_the_report_of_an_import_names_what_was_lost_doubled_or_kept_waiting() -
         "-1 emails too many or too few stand in Dataverse",
         "live mail waited for 61.0 s, and at most 60 is the bar",
     ]
+    lost = backfill.Live("beside it", told)
+    assert backfill.failures(prompt, lost, whole) == ["beside it: 3 live emails never came"]
+    assert "| beside it | 0 of 3 | - | - | - |" in backfill.markdown(prompt, lost, whole)
 
 
 def run_of(rate: float) -> Run:

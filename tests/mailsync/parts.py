@@ -137,14 +137,14 @@ class NylasServed:
         self.server.stop()
         self.stand_in.close()
 
-    def reader(self, api_key: str = API_KEY) -> Reader:
+    def reader(self, api_key: str = API_KEY, gate_of: Callable[[str], Gate] | None = None) -> Reader:
         url = self.server.url
         return Reader(
             Transport("nylas", base_url=url),
             api_uri=url,
             api_key=api_key,
             gate=gate("nylas"),
-            gate_of=MailboxGates(provider_of=lambda _: "", clock=time.monotonic, instances=1).of,
+            gate_of=gate_of or MailboxGates(provider_of=lambda _: "", clock=time.monotonic, instances=1).of,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -188,6 +189,39 @@ def test_a_page_of_a_listing_is_never_kept_out_by_messages_that_come_all_the_tim
     assert set(turned_away) == {"mailbox_paced"}
 
 
+def test_who_yields_stands_behind_those_who_do_not(clock: Clock) -> None:
+    gate, passed = Gate("mailbox", clock=clock, scope=Scope.MAILBOX, pace=Pace(600, clock=clock)), list[str]()
+
+    def stand(who: str, *, yields: bool) -> None:
+        with gate.passing(20, patience=1000, yields=yields):
+            passed.append(who)
+
+    def until(done: Callable[[], bool]) -> None:
+        end = time.monotonic() + 10
+        while not done():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    with gate.passing(100):
+        pass  # 40 units of debt: six seconds' worth
+    old = [threading.Thread(target=stand, args=("old",), kwargs={"yields": True}, daemon=True) for _ in range(4)]
+    live = threading.Thread(target=stand, args=("live",), kwargs={"yields": False}, daemon=True)
+    for thread in (*old, live):
+        thread.start()
+    until(lambda: gate.in_line == 1)
+    with pytest.raises(TransientError, match="paced"), gate.passing(20):
+        pass
+    clock.now += 5.5
+    until(lambda: bool(passed))
+    assert passed == ["live"]
+    for number in range(4):
+        clock.now += 3
+        until(lambda number=number: len(passed) > number + 1)
+    assert passed == ["live", *["old"] * 4]
+    for thread in (*old, live):
+        thread.join()
+
+
 def test_only_a_google_mailbox_is_paced_and_every_mailbox_has_four_requests_at_most(clock: Clock) -> None:
     gates = MailboxGates(provider_of={"g": "google", "m": "microsoft"}.__getitem__, clock=clock, instances=1)
     assert gates.of("g").limit == gates.of("m").limit == 4
@@ -219,6 +253,18 @@ def test_several_instances_divide_the_limits(clock: Clock) -> None:
             {"x-ms-ratelimit-time-remaining-xrm-requests": "150.0"}, 12, id="half the scarce time, half as many"
         ),
         pytest.param({"x-ms-ratelimit-time-remaining-xrm-requests": "0"}, 1, id="never none"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "1500"}, 24, id="plenty of requests left"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "500"}, 8, id="a third of the scarce requests"),
+        pytest.param({"x-ms-ratelimit-burst-remaining-xrm-requests": "0"}, 1, id="never none, though none is left"),
+        pytest.param(
+            {
+                "x-ms-ratelimit-time-remaining-xrm-requests": "150.0",
+                "x-ms-ratelimit-burst-remaining-xrm-requests": "500",
+                "x-ms-dop-hint": "12",
+            },
+            4,
+            id="the scarcer of both",
+        ),
         pytest.param({"x-ms-dop-hint": "soon"}, 24, id="not a number"),
     ],
 )

@@ -35,9 +35,10 @@ from mailsync.storage.journal import WAITS_FOR_GRANT, Entry, Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.queues import Queues
 from mailsync.storage.tables import Row, Table
-from mailsync.trouble import GONE_AFTER, REVIVED_AFTER, UNREADABLE_AFTER, Handling
+from mailsync.trouble import CANCELLED_FOR, GONE_AFTER, REVIVED_AFTER, UNREADABLE_AFTER, Handling, Send
 from tests.mailsync.parts import NOW, Clock, Sent, drained, new_id
 
+CANCELLED = "backfill:0123abcd-run"
 EVIDENCE = Evidence("dataverse", 400, "0x80044331", "a-b-c")
 
 
@@ -45,8 +46,21 @@ EVIDENCE = Evidence("dataverse", 400, "0x80044331", "a-b-c")
 def handling(
     journal: Journal, aside: Aside, mailboxes: Mailboxes, measures: Measures, clock: Clock, sent: Sent
 ) -> Handling:
+    return handling_with(sent, journal, aside, mailboxes, measures, clock)
+
+
+def handling_with(
+    send: Send, journal: Journal, aside: Aside, mailboxes: Mailboxes, measures: Measures, clock: Clock
+) -> Handling:
     return Handling(
-        send=sent, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
+        send=send,
+        aside=aside,
+        journal=journal,
+        mailboxes=mailboxes,
+        measures=measures,
+        was_cancelled=CANCELLED.__eq__,
+        clock=clock,
+        random=Random(1),
     )
 
 
@@ -131,6 +145,22 @@ def test_trouble_sends_the_item_back_with_a_delay_and_one_more_attempt(
     assert laid_aside(account, item.grant) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "age", "given_up"),
+    [(CANCELLED, CANCELLED_FOR, True), (CANCELLED, CANCELLED_FOR - 1, False), ("backfill:ffff-run", 10**6, False)],
+    ids=["for long", "not yet for long", "of one that goes on"],
+)
+def test_what_a_cancelled_backfill_left_is_tried_for_an_hour_and_then_put_aside(
+    handling: Handling, sent: Sent, journal: Journal, account: StorageAccount, source: str, age: int, given_up: bool
+) -> None:
+    """Else it would be tried for ever, and hold back every backfill after it."""
+    item = message(source=source, first_seen=NOW - age)
+    meet(handling, item, DEFERRED["configuration"])
+    assert len(sent.items) == (not given_up)
+    assert [row["reason"] for row in laid_aside(account, item.grant)] == ["dataverse_refused_identity"] * given_up
+    assert record(journal, item).kind is (Kind.PUT_ASIDE if given_up else Kind.DEFERRED)
+
+
 def test_delays_grow_with_the_attempts(handling: Handling, sent: Sent) -> None:
     for attempt in (0, 11):
         for _ in range(20):
@@ -167,15 +197,7 @@ def test_a_deferral_is_no_loss_when_the_journal_cannot_take_it(
         def put(self, entry: Entry, previous: Entry | None) -> Entry:
             raise TransientError("storage", reason="storage_unavailable")
 
-    handling = Handling(
-        send=sent,
-        aside=aside,
-        journal=Broken(account),
-        mailboxes=mailboxes,
-        measures=measures,
-        clock=clock,
-        random=Random(1),
-    )
+    handling = handling_with(sent, Broken(account), aside, mailboxes, measures, clock)
     meet(handling, message(), TransientError("down", reason="x"))
     assert [item.attempt for item in sent.items] == [1]
 
@@ -186,9 +208,7 @@ def test_only_an_item_that_cannot_be_sent_back_is_the_hosts_to_show_again(
     def send(_: Item, *, delay: float = 0) -> None:
         raise TransientError("storage", reason="storage_unavailable")
 
-    handling = Handling(
-        send=send, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
-    )
+    handling = handling_with(send, journal, aside, mailboxes, measures, clock)
     with pytest.raises(TransientError):
         meet(handling, message(), TransientError("down", reason="x"))
 
@@ -203,9 +223,7 @@ def test_on_the_real_queue_it_never_expires_and_is_hidden(
     on_queue: dict[str, QueueClient],
 ) -> None:
     send = Queues(account).send
-    handling = Handling(
-        send=send, aside=aside, journal=journal, mailboxes=mailboxes, measures=measures, clock=clock, random=Random(1)
-    )
+    handling = handling_with(send, journal, aside, mailboxes, measures, clock)
     hidden, shown = message(), message()
     meet(handling, hidden, ThrottledError("slow", reason="x", retry_after=3600))
     assert on_queue[MESSAGES].get_queue_properties().approximate_message_count == 1
@@ -339,6 +357,35 @@ def test_when_most_are_put_aside_writing_stops_for_a_while(
     clock.now += PAUSE
     handling.handle(encode(waiting), {MessageItem: done.append})
     assert done == [waiting]
+
+
+OLD = "backfill:0123abcd-bypass"
+
+
+def test_what_a_backfill_brings_stops_itself_and_no_live_mail(handling: Handling, sent: Sent, clock: Clock) -> None:
+    """However much of it is refused; and its pages are no messages that went well."""
+    pages = [SweepItem(grant=new_id(), source=OLD, first_seen=NOW, backfill="0123abcd-bypass", turn=1)] * 60
+    for item in (*[message(source=OLD) for _ in range(LEAST - 1)], *pages):
+        handling.handle(encode(item), {MessageItem: failing(REFUSED), SweepItem: lambda _: None})
+    meet(handling, message(source=OLD), REFUSED)
+    assert handling.stopped_for() == 0
+    live, old, done = message(), message(source=OLD), list[Item]()
+    for item in (live, old):
+        handling.handle(encode(item), {MessageItem: done.append})
+    assert done == [live]
+    assert (sent.items[-1].message, sent.delays[-1] >= PAUSE) == (old.message, True)
+    clock.now += PAUSE
+    handling.handle(encode(old), {MessageItem: done.append})
+    assert done == [live, old]
+
+
+def test_live_mail_that_is_refused_stops_no_backfill(handling: Handling) -> None:
+    for _ in range(LEAST):
+        meet(handling, message(), REFUSED)
+    assert handling.stopped_for() == PAUSE
+    old, done = message(source=OLD), list[Item]()
+    handling.handle(encode(old), {MessageItem: done.append})
+    assert done == [old]
 
 
 def test_a_mailbox_that_was_disconnected_stops_nobody_elses_mail(

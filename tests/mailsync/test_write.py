@@ -583,6 +583,17 @@ def test_and_so_does_an_update_of_a_message_that_still_waits_for_its_backfill(
     assert desk.record(work).source == OLD, "its backfill counts it"
 
 
+def test_what_a_backfill_skipped_is_live_mail_when_it_moves(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    work = desk.lay(grant, mail(carl[0], ann))
+    skipped = Entry(
+        grant=grant, message=work.message, kind=Kind.SKIPPED, noted=NOW, first_seen=NOW, source=OLD, date=NOW
+    )
+    desk.journal.put(skipped, None)
+    desk.writer.write(item(grant, work.message, source="message.updated"))
+    assert answered(desk) == {"create email", "update email"}
+
+
 def test_live_mail_beside_it_is_answered_as_ever(desk: Desk, carl: tuple[str, str]) -> None:
     grant, ann = desk.connect()
     desk.writer.write(item(grant, desk.lay(grant, mail(carl[0], ann)).message, source=OLD))

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from mailsync.backfill import STALLED
+from mailsync.backfill import LIVE, STALLED
 from mailsync.storage.envelope import MESSAGES, SWEEPS
+from mailsync.windows import moment
+from mailsync.wiring import Wiring
+from mapping.identity import activityid_of, canonical_message_id
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Person
 from tests.mailsync.admin.desk import DAY, HOUR, Desk
+from tests.mailsync.parts import ERASURE_KEY, PSEUDONYMS
 
 
 def span(desk: Desk, days: int = 730) -> tuple[str, ...]:
@@ -183,15 +187,28 @@ def test_mail_that_waits_for_a_sign_in_comes_back_as_the_backfills_own(desk: Des
 
 def test_a_missing_privilege_is_told_as_what_its_mail_waits_for(desk: Desk) -> None:
     grant, _ = archive(desk, 300)
-    desk.dataverse.privileges = None
     desk.arrive(grant)
-    desk.dataverse.privileges = desk.dataverse.used_privileges
     backfill = begun(desk, grant)
+    desk.dataverse.privileges = set(desk.dataverse.used_privileges)
     for text in desk.awaited(SWEEPS, 1):
         desk.app.handle_sweep(text.encode())
     for text in desk.take(MESSAGES):
         desk.app.handle_message(text.encode())
     assert shown(desk, backfill)["reasons"] == {"deferred": {"bypass_refused": 1}}
+
+
+def test_without_the_privilege_none_is_begun_and_a_person_is_told_where_to_look(desk: Desk) -> None:
+    """A person's own rights say nothing of the app's."""
+    grant, _ = archive(desk, 300)
+    desk.dataverse.privileges = {"prvReadUser"}
+    error = desk.told("backfill", "--mailbox", grant, *span(desk), exit_code=2)["error"]
+    assert error["reason"] == "bypass_refused"
+    assert "dataverse setup --with-bypass" in error["advice"]
+    assert desk.told("backfill", "list")["backfills"] == []
+    desk.dataverse.update("systemuser", desk.dataverse.user_id, applicationid=None)
+    said = desk.run("backfill", "--mailbox", grant, *span(desk))
+    assert said.exit_code == 0, said.output
+    assert "manage/doctor" in said.stderr
 
 
 # one folder
@@ -247,6 +264,29 @@ def test_what_a_dry_run_said_is_what_then_happens(desk: Desk) -> None:
     desk.work()
     told = shown(desk, backfill)
     assert {"tracked": told["counts"]["written"], **told["reasons"]["skipped"]} == said
+
+
+def test_a_dry_run_shows_the_newest_first_and_leaves_the_last_minutes_out(desk: Desk) -> None:
+    grant, messages = archive(desk, 300, 100, 200)
+    desk.deliver(grant, desk.mail(grant, ago=60))
+    told = desk.told("backfill", "--mailbox", grant, "--since", "730d", "--dry-run")
+    assert [one["message"] for one in told["messages"]] == [messages[1], messages[2], messages[0]]
+    assert told["until"] <= moment(desk.clock.now - LIVE)
+
+
+def test_a_dry_run_tells_what_was_erased(desk: Desk) -> None:
+    """Another copy of it lies in a mailbox that was connected later."""
+    desk.settings["ERASURE_KEY"] = ERASURE_KEY
+    grant, _ = archive(desk)
+    letter = desk.mail(grant, ago=300 * DAY)
+    desk.deliver(grant, letter)
+    message_id = canonical_message_id(letter.message_id)
+    assert message_id is not None
+    Wiring(desk.settings)._tombstones.add([PSEUDONYMS.of_mail(str(activityid_of(message_id)))])
+    told = desk.told("backfill", "--mailbox", grant, "--since", "730d", "--dry-run")
+    assert told["outcomes"] == {"erased": 1}
+    said = desk.run("backfill", "--mailbox", grant, "--since", "730d", "--dry-run").stdout
+    assert "skipped: erased" not in said
 
 
 def test_a_dry_run_of_one_folder_lists_that_alone(desk: Desk) -> None:

@@ -276,9 +276,15 @@ def test_an_organisation_that_seals_completed_emails_refuses_the_link() -> None:
         assert row(sealed, child.activityid)["_parentactivityid_value"] is None
 
 
+BYPASS_REFUSED = (
+    b'{"error": {"code": "0x80040220", "message": "... is missing prvBypassCustomBusinessLogic privilege"}}'
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
+        pytest.param(Answer(403, body=BYPASS_REFUSED), ConfigurationError, id="no right to go past automation"),
         pytest.param(Answer(429, {"retry-after": "3"}), ThrottledError, id="throttled"),
         pytest.param(Answer(500), TransientError, id="in trouble"),
         pytest.param(Answer(200, {"content-type": "text/html"}, b"<html>"), TransientError, id="a sign-in page"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -16,6 +17,7 @@ from mailsync.errors import (
     TransientError,
     UnreadableError,
 )
+from mailsync.gates import Gate, Pace
 from mailsync.nylas.reader import CursorError, GrantDetails, Listed, Page
 from sandbox.faults import Answer, Fault
 from sandbox.mail import File
@@ -67,6 +69,19 @@ def test_a_message_comes_with_its_headers_in_one_request(nylas: NylasServed, gra
     assert message.header("In-Reply-To") == "<old@mail.example>"
     assert message.header("References") == "<oldest@mail.example> <old@mail.example>"
     assert nylas.server.requests == 1
+
+
+def test_a_live_message_stands_still_for_the_pace_of_its_mailbox_where_an_old_one_is_turned_away(
+    nylas: NylasServed, grant: str
+) -> None:
+    message_id = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    pace = Pace(60_000, clock=time.monotonic)
+    gate = Gate("mailbox", clock=time.monotonic, scope=Scope.MAILBOX, pace=pace)
+    reader = nylas.reader(gate_of=lambda _: gate)
+    pace.wait_for(6_400)  # half a second's worth more than there is
+    with pytest.raises(TransientError, match="paced"):
+        reader.message(grant, message_id)
+    assert reader.message(grant, message_id, live=True).id == message_id
 
 
 @pytest.mark.parametrize("message_id", ODD_IDS, ids=lambda text: text[:12])

@@ -132,6 +132,7 @@ def test_how_much_waits_is_told_without_taking_anything(
         assert [(one.queue, one.depth, one.put, one.heard) for one in others] == [
             (name, 0, None, None) for name in (SWEEPS, f"{MESSAGES}-poison", f"{SWEEPS}-poison")
         ]
+    assert (queues.depth(MESSAGES), queues.shown(MESSAGES)) == (3, 2)
     (first, *_) = on_queue[MESSAGES].receive_messages()
     assert first.dequeue_count == 1, "looking is not taking"
 
@@ -149,5 +150,5 @@ def test_a_queue_that_is_not_there_yet_is_empty_and_storage_answers_all_the_same
     queues: Queues, on_queue: dict[str, QueueClient]
 ) -> None:
     on_queue[MESSAGES].delete_queue()
-    assert queues.waiting(0)[0].depth == 0
+    assert queues.waiting(0)[0].depth == queues.depth(MESSAGES) == queues.shown(MESSAGES) == 0
     queues.answers()

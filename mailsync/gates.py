@@ -127,7 +127,7 @@ class Gate:
         """Stay inside for one request; raises TransientError instead of waiting long.
 
         `patience`: seconds of its clock that the caller stands still for the pace; one that `yields` lets those go
-        first who stand there and don't.
+        first who stand there and don't, for half of that time, and then is one of them.
         """
         began = self._enter(units, patience, yields=yields or not patience)
         try:
@@ -144,7 +144,7 @@ class Gate:
         self._leave(began, None)
 
     def _enter(self, units: float, patience: float, *, yields: bool) -> int:
-        patient_until = self._clock() + patience
+        began = self._clock()
         with self._turn:
             while True:
                 self._check_open()
@@ -153,14 +153,16 @@ class Gate:
                 self._check_open()
                 if self._pace is None:
                     break
-                wait = NEXT_IN_LINE if self._in_line and yields else self._pace.wait_for(units)
+                stood = self._clock() - began
+                is_yielding = yields and (not patience or stood < patience / 2)
+                wait = NEXT_IN_LINE if self._in_line and is_yielding else self._pace.wait_for(units)
                 if wait == 0:
                     break
-                if self._clock() + wait > patient_until:
+                if stood + wait > patience:
                     raise self._later("paced", wait)
-                self._in_line += not yields
+                self._in_line += not is_yielding
                 self._turn.wait(min(wait, PACE_LOOK))
-                self._in_line -= not yields
+                self._in_line -= not is_yielding
             if self._closed_until is not None:
                 self._probing = True
             self._inside += 1

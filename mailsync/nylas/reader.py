@@ -48,9 +48,10 @@ Google's quota pages, read 2026-11); a page costs a listing and each of its mess
 PATIENCE = 60.0
 """Seconds that a listing, or a file of a message, stands still for a mailbox's pace: back on the queue it would begin
 anew each time."""
-LIVE_PATIENCE = 5.0
-"""Seconds that the read of a live message stands there, so that a backfill of its mailbox lets it go first."""
-MOST_IN_LINE = 4
+LIVE_PATIENCE = 25.0
+"""Seconds that the read of a live message stands there, so that listings and a backfill of its mailbox let it go first:
+what a page of forty takes two instances to make up for."""
+MOST_IN_LINE = 2
 """So many stand there, and a live message too would rather go back to the queue: other mailboxes' mail waits behind."""
 
 T = TypeVar("T")
@@ -210,6 +211,7 @@ class Reader:
                 params,
                 units=UNITS_OF_LIST + limit * UNITS_OF_GET,
                 patience=PATIENCE,
+                yields=True,
             )
         except (MessageError, MessageGoneError) as error:
             if cursor is None:
@@ -242,7 +244,8 @@ class Reader:
             **({"page_token": cursor} if cursor is not None else {}),
         }
         url = f"{self._grants}/{quote(grant, safe='')}/messages"
-        answer = self._get(grant, url, params, units=UNITS_OF_LIST + limit * UNITS_OF_GET, patience=PATIENCE)
+        units = UNITS_OF_LIST + limit * UNITS_OF_GET
+        answer = self._get(grant, url, params, units=units, patience=PATIENCE, yields=True)
         many = _decoded(answer.body, _Many, answer)
         shown = _decoded(many.data, tuple[msgspec.Raw, ...] | None, answer) or ()
         found = (_readable(one, Message) or _bare(one) for one in shown)
@@ -303,8 +306,17 @@ class Reader:
         if elsewhere is not None:
             raise elsewhere
 
-    def _get(self, grant: str, url: str, params: Mapping[str, str], *, units: float, patience: float = 0.0) -> Answer:
-        with self._gate_of(grant).passing(units, patience=patience), self._gate.passing():
+    def _get(
+        self,
+        grant: str,
+        url: str,
+        params: Mapping[str, str],
+        *,
+        units: float,
+        patience: float = 0.0,
+        yields: bool = False,
+    ) -> Answer:
+        with self._gate_of(grant).passing(units, patience=patience, yields=yields), self._gate.passing():
             answer = self._transport.send("GET", url, headers=self._headers, params=params)
             if answer.status != 200:
                 raise failure_of(answer)

@@ -16,7 +16,8 @@ from mailsync.alone import Alone
 from mailsync.brake import LEAST, PAUSE, Brake
 from mailsync.dataverse.web_api import limits_of
 from mailsync.errors import MessageError, Scope, ThrottledError, TransientError
-from mailsync.gates import FAILURES_TO_CLOSE, FIRST_CLOSED, LONGEST_CLOSED, Gate, MailboxGates, Pace
+from mailsync.gates import FAILURES_TO_CLOSE, FIRST_CLOSED, GOOGLE_UNITS, LONGEST_CLOSED, Gate, MailboxGates, Pace
+from mailsync.nylas.reader import LIVE_PATIENCE
 
 
 @dataclass
@@ -187,6 +188,56 @@ def test_a_page_of_a_listing_is_never_kept_out_by_messages_that_come_all_the_tim
         stop.set()
         reader.join()
     assert set(turned_away) == {"mailbox_paced"}
+
+
+def test_a_live_message_waits_for_one_page_of_a_sweep_and_not_for_all_of_them() -> None:
+    """Seven pages of forty: more than a minute's units for Gmail, one page right after the other."""
+
+    def fast() -> float:
+        return time.monotonic() * 20
+
+    gate = Gate("mailbox", clock=fast, scope=Scope.MAILBOX, pace=Pace(GOOGLE_UNITS, clock=fast))
+    over, waited = threading.Event(), []
+
+    def read() -> None:
+        while not over.wait(0.15):
+            began = fast()
+            with gate.passing(20, patience=LIVE_PATIENCE):
+                waited.append(fast() - began)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(7):
+        with gate.passing(805, patience=60, yields=True):
+            pass
+    over.set()
+    reader.join()
+    assert len(waited) >= 5, "one got in between each two pages"
+    assert max(waited) < LIVE_PATIENCE
+
+
+def test_a_listing_that_yields_is_kept_out_by_no_flood_of_live_messages() -> None:
+    def fast() -> float:
+        return time.monotonic() * 100
+
+    gate = Gate("mailbox", clock=fast, scope=Scope.MAILBOX, pace=Pace(600, clock=fast))
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            with suppress(TransientError), gate.passing(20, patience=LIVE_PATIENCE):
+                pass
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        with gate.passing(100, patience=200, yields=True):
+            pass
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
 
 
 def test_who_yields_stands_behind_those_who_do_not(clock: Clock) -> None:

@@ -87,7 +87,8 @@ class Gate:
         self._pace = pace
         self._limit = concurrency
         self._inside = 0
-        self._in_line = 0
+        self._line: list[float] = []
+        """Since when each stands still for the pace who yields to nobody; the one who stands there longest is next."""
         self._failures = 0
         self._closings = 0
         self._in_a_row = 0
@@ -110,7 +111,7 @@ class Gate:
     def in_line(self) -> int:
         """How many stand still for the pace and yield to nobody: they go before those who do, or who would go back to
         the queue."""
-        return self._in_line
+        return len(self._line)
 
     def closed_for(self) -> float:
         """Seconds of its clock for which nobody passes; 0.0 where it is open, or a probe may go."""
@@ -155,14 +156,17 @@ class Gate:
                     break
                 stood = self._clock() - began
                 is_yielding = yields and (not patience or stood < patience / 2)
-                wait = NEXT_IN_LINE if self._in_line and is_yielding else self._pace.wait_for(units)
+                is_next = not self._line if is_yielding else began <= min(self._line, default=began)
+                wait = self._pace.wait_for(units) if is_next else NEXT_IN_LINE
                 if wait == 0:
                     break
                 if stood + wait > patience:
                     raise self._later("paced", wait)
-                self._in_line += not is_yielding
+                if not is_yielding:
+                    self._line.append(began)
                 self._turn.wait(min(wait, PACE_LOOK))
-                self._in_line -= not is_yielding
+                if not is_yielding:
+                    self._line.remove(began)
             if self._closed_until is not None:
                 self._probing = True
             self._inside += 1

@@ -17,7 +17,8 @@ from mailsync.connected import Connected
 from mailsync.dataverse.address_book import spellings
 from mailsync.dataverse.correspondence import Correspondence, Deleted
 from mailsync.dataverse.emails import Emails
-from mailsync.errors import ArgumentError, MailSyncError
+from mailsync.errors import ArgumentError, MailSyncError, MessageError, MessageGoneError
+from mailsync.judging import Facts
 from mailsync.listings import Patience
 from mailsync.named import as_mailbox
 from mailsync.nylas.grants import Grants
@@ -28,9 +29,12 @@ from mailsync.storage.journal import KEPT_OPEN, Entry, Journal, hash_of
 from mailsync.storage.mailboxes import VALID, Mailbox, Mailboxes
 from mailsync.storage.pseudonyms import Pseudonyms
 from mailsync.storage.threads import Awaited, Child, Sightings
-from mailsync.storage.tombstones import LIFE, Tombstones
+from mailsync.storage.tombstones import LIFE, Tombstones, of_look
+from mailsync.write import REUSED
+from mapping import direction
 from mapping.addresses import normalise
-from mapping.identity import activityid_of, canonical_message_id, identity_of
+from mapping.guard import another_identity
+from mapping.identity import Identity, activityid_of, canonical_message_id, identity_of
 from mapping.message import Message
 from mapping.records import Record
 
@@ -75,6 +79,8 @@ class Findings:
     identities: set[str] = field(default_factory=set)
     """Activityids that a mail has, or would have."""
     message_ids: set[str] = field(default_factory=set)
+    looks: dict[str, set[str]] = field(default_factory=dict)
+    """Hashed guards of the mails that were seen under the identity of a Message-ID; others may come under it."""
     copies: dict[tuple[str, str], Copy] = field(default_factory=dict)
     mailboxes: list[Looked] = field(default_factory=list)
     own: tuple[Mailbox, ...] = ()
@@ -155,7 +161,7 @@ class Eraser:
         person = normalise(address)
         if person is None:
             raise EraseError("this is no email address", reason="no_address")
-        self._tombstones.claim()
+        pseudonyms = self._tombstones.claim()
         spelled = tuple(spellings(person))
         connected = [as_mailbox(grant) for grant in self._patience(self._grants.all)]
         found = Findings(own=self._own(person, connected))
@@ -169,10 +175,7 @@ class Eraser:
         for mailbox in connected:
             found.mailboxes.append(self._look_through(mailbox, spelled, found))
             watch(mailbox.grant, found.mailboxes[-1].found)
-        for identity in tuple(found.identities):
-            for sighting in self._patience(partial(self._sightings.of, identity)):
-                if sighting.grant:
-                    found.copies.setdefault((sighting.grant, sighting.copy), Copy(sighting.grant, sighting.copy))
+        self._add_seen(found, pseudonyms)
         return found
 
     def _own(self, person: str, connected: Iterable[Mailbox]) -> tuple[Mailbox, ...]:
@@ -221,7 +224,56 @@ class Eraser:
         date = int(message.date) if message.date is not None else None
         found.copies[grant, key] = Copy(grant, key, message.id, date)
         identity = identity_of(message, mailbox)
-        self._add_mail(found, str(identity.activityid), identity.message_id)
+        own = str(identity.activityid)
+        stands = self._stands_under(grant, message, identity)
+        if stands == own:
+            self._add_mail(found, own, identity.message_id)
+        elif stands is not None:
+            found.identities.add(stands)
+
+    def _stands_under(self, grant: str, message: Message, identity: Identity) -> str | None:
+        """The id of this copy's mail: not that of its Message-ID where another mail was there before.
+
+        None where that can't be told; its copy is known all the same.
+        """
+        own = str(identity.activityid)
+        known = self._journal.recall(grant, message.id)
+        if known is not None and known.kind is Kind.ERASED:
+            return own if self._tombstones.has_erased(own) else None
+        if known is not None and known.kind.is_final and known.activityid:
+            is_another = known.reason == REUSED or any(
+                str(another_identity(identity.activityid, one.guard)) == known.activityid
+                for one in self._sightings.of(known.activityid)
+            )
+            return known.activityid if is_another else own
+        seen = () if identity.synthetic else self._sightings.of(own)
+        if not seen:
+            return own
+        guard = self._guard(grant, message.id, identity)
+        if guard is None:
+            return None
+        is_it = any(self._sightings.is_of(one, own, guard) for one in seen)
+        return own if is_it else str(another_identity(identity.activityid, guard))
+
+    def _guard(self, grant: str, message: str, identity: Identity) -> str | None:
+        """The look of a mail; None where the mailbox does not show it."""
+        try:
+            whole = self._patience(partial(self._connected.message, grant, message))
+        except (MessageError, MessageGoneError):
+            return None
+        nowhere = direction.Copy("", frozenset())
+        return Facts(whole, None, nowhere, self._connected.organisation(), identity).guard
+
+    def _add_seen(self, found: Findings, pseudonyms: Pseudonyms) -> None:
+        """Every mailbox that saw one of these mails, and how those look that have their Message-ID's own identity."""
+        shared = {str(activityid_of(one)) for one in found.message_ids}
+        for identity in tuple(found.identities):
+            for sighting in self._patience(partial(self._sightings.of, identity)):
+                if identity in shared:
+                    look = pseudonyms.of_guard(identity, sighting.guard) if sighting.grant else sighting.guard
+                    found.looks.setdefault(identity, set()).add(look)
+                if sighting.grant:
+                    found.copies.setdefault((sighting.grant, sighting.copy), Copy(sighting.grant, sighting.copy))
 
     def _add_mail(self, found: Findings, activityid: str, messageid: str | None) -> None:
         """A mail by each id that it may turn up under."""
@@ -236,9 +288,7 @@ class Eraser:
     def erase(self, found: Findings, *, address: str, delete: bool) -> Erased:
         """Mark all that was found as erased, take away what we hold of it, and delete its emails where asked to."""
         pseudonyms = self._tombstones.claim()
-        marks = [pseudonyms.of_mail(identity) for identity in sorted(found.identities)]
-        marks += [pseudonyms.of_copy(grant, key) for grant, key in sorted(found.copies)]
-        new = self._tombstones.add(marks)
+        new = self._tombstones.add(_marks(found, pseudonyms))
         records = [self._bury(copy) for copy in found.copies.values()]
         waiting = sum(kind in KEPT_OPEN for kind in records)
         sightings = sum(self._sightings.erase(identity) for identity in sorted(found.identities))
@@ -308,6 +358,14 @@ class Eraser:
                     done += self._sightings.shorten(row, pseudonyms)
         self._mailboxes.erase(mailbox.grant)
         return done
+
+
+def _marks(found: Findings, pseudonyms: Pseudonyms) -> Iterator[str]:
+    """What to know each mail and each copy by."""
+    for identity in sorted(found.identities):
+        mail, looks = pseudonyms.of_mail(identity), found.looks.get(identity)
+        yield from (of_look(mail, look) for look in sorted(looks)) if looks else (mail,)
+    yield from (pseudonyms.of_copy(grant, key) for grant, key in sorted(found.copies))
 
 
 def _is_whose(mailbox: Mailbox, person: str) -> bool:

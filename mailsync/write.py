@@ -31,7 +31,7 @@ from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
 from mapping.guard import as_another_mail, is_same_mail
-from mapping.identity import Identity, activityid_of, ancestors, identity_of
+from mapping.identity import activityid_of, ancestors, identity_of
 from mapping.mapper import Known, map_message
 from mapping.message import folder_ids
 from mapping.owner import Owner, fallback
@@ -160,7 +160,7 @@ class EmailWriter:
         attempt = self._begun(item, known, started)
         facts = attempt.facts
         entry = self._entry(item, facts)
-        if self._was_erased(facts.identity):
+        if self._was_erased(facts):
             return self._erased(entry, known), entry.date
         skip = judge(Step.COPY, facts.case(), self._policy)
         if skip is None:
@@ -210,10 +210,11 @@ class EmailWriter:
         )
         return _Attempt(item, facts, started, was_begun=known is not None and known.activityid is not None)
 
-    def _was_erased(self, identity: Identity) -> bool:
-        """Whether somebody had this mail erased: by its Message-ID, or by where an attempt at it began."""
+    def _was_erased(self, facts: Facts) -> bool:
+        """Whether somebody had this mail erased: by its Message-ID and look, or by where an attempt at it began."""
+        identity = facts.identity
         own = (identity.activityid, *([activityid_of(identity.message_id)] if identity.message_id else ()))
-        return any(self._tombstones.has_erased(str(one)) for one in own)
+        return any(self._tombstones.has_erased(str(one), lambda: facts.guard) for one in own)
 
     def _erased(self, entry: Entry, known: Entry | None) -> Outcome:
         """What a mailbox brings of an erased mail leaves a tombstone as the others did."""
@@ -272,6 +273,8 @@ class EmailWriter:
             standing = self._emails.read(resolved.existing.activityid)
             if standing is not None:
                 return self._met(decided, standing)
+        if self._tombstones.has_erased(own):  # the one that was erased had another look
+            return self._another_mail(decided)
         put = self._put(decided)
         if put.put is Put.CREATED:
             return self._created(decided, put, email.regarding.rule)

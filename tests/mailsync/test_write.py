@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
-from mailsync.storage.tombstones import Tombstones
+from mailsync.storage.tombstones import Tombstones, of_look
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
@@ -648,6 +649,23 @@ def test_a_mail_under_a_reused_message_id_is_erased_alone(desk: Desk, carl: tupl
     desk.tombstones.add([PSEUDONYMS.of_mail(str(written.activityid))])
     assert desk.writer.write(desk.lay(grant, second)).kind is Kind.ERASED
     assert desk.writer.write(desk.lay(grant, first)).kind is Kind.ALREADY_THERE
+
+
+def test_the_look_that_a_tombstone_is_asked_for_is_that_of_the_email(desk: Desk, carl: tuple[str, str]) -> None:
+    """Before the mail is mapped, and so before Dataverse is asked."""
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann, body="<style>p{}</style><p>Hello,</p><p>see below</p>")
+    desk.writer.write(desk.lay(grant, letter))
+    (sighting,) = desk.sightings.of(identity(letter))
+    desk.sightings.erase(identity(letter))
+    look = PSEUDONYMS.of_guard(identity(letter), sighting.guard)
+    desk.tombstones.add([of_look(PSEUDONYMS.of_mail(identity(letter)), look)])
+    work = desk.lay(grant, letter)
+    desk.restart()
+    assert desk.writer.write(work).kind is Kind.ERASED
+    other = replace(letter, subject="Another", body="<p>Another</p>")
+    outcome = desk.writer.write(desk.lay(grant, other))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused"), "whatever stands there, or does not"
 
 
 def test_a_mail_whose_first_attempt_died_is_recognised_by_the_id_it_began_with(

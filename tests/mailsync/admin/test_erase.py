@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +333,97 @@ def test_mail_that_comes_while_it_is_erased_is_found_the_second_time(desk: Desk)
     told = erase(desk, "--dataverse", "delete")
     assert (told["complete"], desk.emails()) == (True, [])
     assert holding(desk, copy) == []
+
+
+# a Message-ID that is used again and again
+
+
+@pytest.fixture
+def scanner(desk: Desk) -> tuple[Desk, dict[str, str], Callable[..., Mail]]:
+    """Two colleagues with a scanner between them that sends each mail under one Message-ID."""
+    grants = {name: desk.connect(name) for name in ("ann", "bob")}
+    number = itertools.count(1)
+
+    def scan(*to: str) -> Mail:
+        people = [Person(None, desk.address(grants[one]) if one in grants else one) for one in to]
+        said = f"Scan {next(number)}"
+        return desk.mail(
+            grants["ann"],
+            sender=Person(None, "scan@printer.example"),
+            to=tuple(people),
+            subject=said,
+            body=f"<p>{said}</p>",
+            message_id="<scan@printer>",
+        )
+
+    return desk, grants, scan
+
+
+def subjects(desk: Desk) -> list[str]:
+    return sorted(str(row["subject"]) for row in desk.emails())
+
+
+def test_a_scan_to_the_person_goes_and_the_others_stay(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    """The first one keeps the Message-ID; theirs, which came to two mailboxes, stands under another id."""
+    desk, grants, scan = scanner
+    first, theirs = scan("ann", "bob"), scan("ann", "bob", DORA)
+    messages = {(name, one): desk.arrive(grants[name], one) for one in (first, theirs) for name in ("ann", "bob")}
+    assert subjects(desk) == ["Scan 1", "Scan 2"]
+
+    told = erase(desk, "--dataverse", "delete")
+    assert (told["complete"], told["tombstones"], len(told["dataverse"]["deleted"])) == (True, 3, 1)
+    assert [kinds(desk, grants[one]) for one in ("ann", "bob")] == [
+        {"erased": 1, "written": 1},
+        {"erased": 1, "already_there": 1},
+    ]
+    assert holding(desk, *(messages[one, theirs] for one in ("ann", "bob"))) == []
+    assert holding(desk, messages["ann", first])
+    carol = desk.connect("carol")
+    for scan_again in (first, theirs, scan("ann", desk.address(carol))):
+        desk.arrive(carol, scan_again)
+    assert subjects(desk) == ["Scan 1", "Scan 3"]
+    assert kinds(desk, carol) == {"already_there": 1, "erased": 1, "written": 1}
+    assert erase(desk)["tombstones"] == 1, "done again it finds the copy that came since"
+    assert kinds(desk, grants["ann"]) == {"erased": 1, "written": 1}
+
+
+def test_nor_do_the_others_go_where_the_first_one_was_the_persons(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    desk, grants, scan = scanner
+    theirs, second = scan("ann", DORA), scan("ann", "bob")
+    for one in (theirs, second):
+        desk.arrive(grants["ann"], one)
+    told = erase(desk, "--dataverse", "delete")
+    assert (told["complete"], told["tombstones"]) == (True, 2)
+    desk.arrive(grants["bob"], second)
+    desk.arrive(grants["bob"], theirs)
+    desk.arrive(grants["bob"], third := scan("bob"))
+    desk.arrive(grants["ann"], third)
+    assert subjects(desk) == ["Scan 2", "Scan 3"]
+    assert kinds(desk, grants["bob"]) == {"already_there": 1, "erased": 1, "written": 1}
+    assert erase(desk)["tombstones"] == 1, "bob's copy, which came since"
+
+
+@pytest.mark.parametrize("how", ["skipped", "never seen"])
+def test_of_a_scan_that_was_not_written_the_look_tells_that_it_is_another(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]], how: str
+) -> None:
+    desk, grants, scan = scanner
+    first, theirs = scan("ann"), scan("ann", DORA)
+    kept = desk.arrive(grants["ann"], first)
+    if how == "skipped":
+        gone = desk.arrive(grants["ann"], theirs, folder="junk")
+    else:
+        gone = desk.deliver(grants["ann"], theirs)
+    assert erase(desk)["tombstones"] == 2
+    assert holding(desk, kept)
+    assert holding(desk, gone) == []
+    desk.arrive(grants["bob"], first)
+    desk.arrive(grants["bob"], theirs)
+    assert kinds(desk, grants["bob"]) == {"already_there": 1, "erased": 1}
 
 
 # the person's own mailbox

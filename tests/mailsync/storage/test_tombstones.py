@@ -11,7 +11,7 @@ from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.journal import hash_of
 from mailsync.storage.pseudonyms import Pseudonyms
-from mailsync.storage.tombstones import LIFE, Tombstones
+from mailsync.storage.tombstones import LIFE, Tombstones, of_look
 from sandbox.azurite import Azurite
 from tests.mailsync.parts import NOW, PSEUDONYMS, Clock, Line, new_id
 
@@ -75,6 +75,24 @@ def test_the_same_is_noted_once(account: StorageAccount, clock: Clock) -> None:
     mark = PSEUDONYMS.of_mail(new_id())
     assert made(account, clock).add([mark, mark]) == 1
     assert made(account, clock).add([mark]) == 0
+
+
+def test_of_a_mail_whose_look_is_known_that_look_alone_is_erased(account: StorageAccount, clock: Clock) -> None:
+    mine, mail = made(account, clock), new_id()
+    marks = [of_look(PSEUDONYMS.of_mail(mail), PSEUDONYMS.of_guard(mail, guard)) for guard in ("one", "two")]
+    assert mine.add(marks) == 2
+    assert mine.add([PSEUDONYMS.of_mail(mail)]) == 0, "nor is it noted whatever its look, once one is known"
+    for tombstones in (mine, made(account, clock)):
+        assert tombstones.has_erased(mail)
+        assert tombstones.has_erased(mail, lambda: "two")
+        assert not tombstones.has_erased(mail, lambda: "three")
+
+
+def test_a_mail_whose_look_nobody_knew_is_erased_whatever_it_looks_like(account: StorageAccount, clock: Clock) -> None:
+    tombstones, mail = made(account, clock), new_id()
+    tombstones.add([PSEUDONYMS.of_mail(mail)])
+    assert tombstones.has_erased(mail, lambda: "one")
+    assert tombstones.add([of_look(PSEUDONYMS.of_mail(mail), PSEUDONYMS.of_guard(mail, "one"))]) == 0
 
 
 def test_hundreds_are_noted_together(account: StorageAccount, clock: Clock) -> None:

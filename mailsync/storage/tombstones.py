@@ -24,7 +24,7 @@ BOUND, KEY = "bound", "key"
 LIFE = 60.0
 """Seconds that a process goes by what it read."""
 OVERLAP = 3600
-"""Seconds that are read again: the clocks of those who write differ."""
+"""Seconds before the last reading that are read again: the clocks of those who write differ."""
 
 
 class Tombstones:
@@ -159,7 +159,7 @@ class Tombstones:
 
     def _read(self) -> None:
         now = self._clock()
-        first = f"{max(self._newest - OVERLAP, 0):011d}"
+        first = f"{max(max(self._newest, int(self._read_at or 0)) - OVERLAP, 0):011d}"
         rows = self._rows.query("PartitionKey eq @p and RowKey ge @first", {"p": PARTITION, "first": first})
         for row in rows:
             self._learn(row)

@@ -533,3 +533,27 @@ def test_hundreds_of_mails_are_found_page_by_page(desk: Desk) -> None:
     told = erase(desk)
     assert (told["tombstones"], told["mailboxes"][0]["mails"]) == (260, 130)
     assert kinds(desk, grant) == {"erased": 130}
+
+
+@pytest.mark.parametrize("key", ["", "ff" * 32, "@Microsoft.KeyVault(SecretUri=https://v/secrets/erasure-key)"])
+def test_that_what_was_erased_is_not_recognised_is_told_with_each_sweep(
+    desk: Desk, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    def told() -> list[str]:
+        """What is told of it by a process with the settings as they are."""
+        caplog.clear()
+        app = type(desk.app)(desk.settings)
+        app.clock, app.hurry = desk.clock, desk.app.hurry
+        app.sweep_missed()
+        return [line for line in caplog.messages if "event=erased_not_recognised" in line]
+
+    grant = desk.connect()
+    desk.settings["ERASURE_KEY"] = key
+    assert told() == [], "as long as nothing was erased there is nothing to recognise"
+    desk.settings["ERASURE_KEY"] = ERASURE_KEY
+    desk.arrive(grant)
+    erase(desk)
+    assert told() == []
+    desk.settings["ERASURE_KEY"] = key
+    (line,) = told()
+    assert "reason=erasure_key" in line

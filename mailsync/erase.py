@@ -74,8 +74,10 @@ class Findings:
 
     records: tuple[Record, ...] = ()
     """The person's own rows in the CRM, which stay."""
-    emails: frozenset[str] = frozenset()
+    emails: set[str] = field(default_factory=set)
     """Emails that stand in Dataverse."""
+    told: set[str] = field(default_factory=set)
+    """Emails that a record or a sighting of one of the copies names, or named when it was there."""
     identities: set[str] = field(default_factory=set)
     """Activityids that a mail has, or would have."""
     message_ids: set[str] = field(default_factory=set)
@@ -153,9 +155,12 @@ class Eraser:
 
     # finding
 
-    def find(self, address: str, *, watch: Watch = lambda _what, _found: None) -> Findings:
+    def find(
+        self, address: str, *, before: Findings | None = None, watch: Watch = lambda _what, _found: None
+    ) -> Findings:
         """Look for the mails with this address everywhere; erases nothing.
 
+        `before` is what was found the last time: the records that led to some of its emails are gone since.
         Raises EraseError where the person's own mailbox is connected still, and ConfigurationError without the key.
         """
         person = normalise(address)
@@ -164,11 +169,11 @@ class Eraser:
         pseudonyms = self._tombstones.claim()
         spelled = tuple(spellings(person))
         connected = [as_mailbox(grant) for grant in self._patience(self._grants.all)]
-        found = Findings(own=self._own(person, connected))
+        found = Findings(own=self._own(person, connected), told=set(before.emails) if before is not None else set())
         found.records = self._patience(lambda: self._correspondence.records([person]))
         activities = self._patience(lambda: self._correspondence.activities(spelled, found.records))
         stand = self._patience(lambda: self._emails.find(activities))
-        found.emails = frozenset(email.activityid for email in stand)
+        found.emails = {email.activityid for email in stand}
         for email in stand:
             self._add_mail(found, email.activityid, email.messageid)
         watch("Dataverse", len(found.emails))
@@ -176,6 +181,8 @@ class Eraser:
             found.mailboxes.append(self._look_through(mailbox, spelled, found))
             watch(mailbox.grant, found.mailboxes[-1].found)
         self._add_seen(found, pseudonyms)
+        named = found.told - found.emails
+        found.emails |= {email.activityid for email in self._patience(lambda: self._emails.find(named))}
         return found
 
     def _own(self, person: str, connected: Iterable[Mailbox]) -> tuple[Mailbox, ...]:
@@ -225,13 +232,13 @@ class Eraser:
         found.copies[grant, key] = Copy(grant, key, message.id, date)
         identity = identity_of(message, mailbox)
         own = str(identity.activityid)
-        stands = self._stands_under(grant, message, identity)
+        stands = self._stands_under(found, grant, message, identity)
         if stands == own:
             self._add_mail(found, own, identity.message_id)
         elif stands is not None:
             found.identities.add(stands)
 
-    def _stands_under(self, grant: str, message: Message, identity: Identity) -> str | None:
+    def _stands_under(self, found: Findings, grant: str, message: Message, identity: Identity) -> str | None:
         """The id of this copy's mail: not that of its Message-ID where another mail was there before.
 
         None where that can't be told; its copy is known all the same.
@@ -245,6 +252,7 @@ class Eraser:
                 str(another_identity(identity.activityid, one.guard)) == known.activityid
                 for one in self._sightings.of(known.activityid)
             )
+            found.told.add(known.activityid)
             return known.activityid if is_another else own
         seen = () if identity.synthetic else self._sightings.of(own)
         if not seen:
@@ -269,6 +277,8 @@ class Eraser:
         shared = {str(activityid_of(one)) for one in found.message_ids}
         for identity in tuple(found.identities):
             for sighting in self._patience(partial(self._sightings.of, identity)):
+                if sighting.stands:
+                    found.told.add(sighting.stands)
                 if identity in shared:
                     look = pseudonyms.of_guard(identity, sighting.guard) if sighting.grant else sighting.guard
                     found.looks.setdefault(identity, set()).add(look)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,19 @@ def test_a_person_is_found_in_whatever_part_they_took(desk: Desk, how: str) -> N
         given[how] = (*given.get(how, ()), dora)
     desk.arrive(grant, desk.mail(grant, **given), folder="inbox" if how == "sender" else "sent")
     assert len(erase(desk, "--dataverse", "delete")["dataverse"]["deleted"]) == 1
+
+
+def test_an_email_that_does_not_name_them_is_found_by_the_copy_that_does(desk: Desk) -> None:
+    """The copy that was written tells less than another mailbox's, as one without the Bcc does."""
+    grant, other = desk.connect("ann"), desk.connect("bob")
+    letter = desk.mail(grant, sender=SAM, to=(Person(None, desk.address(other)),))
+    desk.arrive(other, letter)
+    desk.arrive(grant, replace(letter, cc=(Person(None, DORA),)))
+    kept = desk.arrive(other, desk.mail(other, sender=SAM))
+    (activityid,) = [str(row["activityid"]) for row in desk.emails() if row["subject"] == letter.subject]
+    assert erase(desk)["dataverse"]["emails"] == [activityid]
+    assert erase(desk, "--dataverse", "delete")["complete"]
+    assert holding(desk, kept)
 
 
 @pytest.mark.parametrize("table", ["contact", "lead", "systemuser"])

@@ -32,7 +32,8 @@ from mailsync.storage.threads import Awaited, Child, Sightings
 from mailsync.storage.tombstones import LIFE, Tombstones, of_look
 from mailsync.write import REUSED
 from mapping import direction
-from mapping.addresses import normalise
+from mapping.addresses import normalise, without_tag
+from mapping.groups import opened
 from mapping.guard import another_identity
 from mapping.identity import Identity, activityid_of, canonical_message_id, identity_of
 from mapping.message import Message
@@ -40,6 +41,8 @@ from mapping.records import Record
 
 SETTLE = LIFE + 10.0
 """Seconds after which every process has heard of new tombstones, and a worker at work is likely done."""
+MOST_HITS = {"microsoft": 1000}
+"""Messages that a provider's search tells of at most (Microsoft's page on $search, read 2026-11)."""
 SHORTENED_TOGETHER = 500
 Watch = Callable[[str, int], None]
 """Told what is being looked through, and how much of it was found."""
@@ -167,18 +170,17 @@ class Eraser:
         if person is None:
             raise EraseError("this is no email address", reason="no_address")
         pseudonyms = self._tombstones.claim()
-        spelled = tuple(spellings(person))
         connected = [as_mailbox(grant) for grant in self._patience(self._grants.all)]
         found = Findings(own=self._own(person, connected), told=set(before.emails) if before is not None else set())
         found.records = self._patience(lambda: self._correspondence.records([person]))
-        activities = self._patience(lambda: self._correspondence.activities(spelled, found.records))
+        activities = self._patience(lambda: self._correspondence.activities(tuple(spellings(person)), found.records))
         stand = self._patience(lambda: self._emails.find(activities))
         found.emails = {email.activityid for email in stand}
         for email in stand:
             self._add_mail(found, email.activityid, email.messageid)
         watch("Dataverse", len(found.emails))
         for mailbox in connected:
-            found.mailboxes.append(self._look_through(mailbox, spelled, found))
+            found.mailboxes.append(self._look_through(mailbox, person, found))
             watch(mailbox.grant, found.mailboxes[-1].found)
         self._add_seen(found, pseudonyms)
         named = found.told - found.emails
@@ -200,17 +202,21 @@ class Eraser:
             )
         return tuple(own)
 
-    def _look_through(self, mailbox: Mailbox, spelled: tuple[str, ...], found: Findings) -> Looked:
+    def _look_through(self, mailbox: Mailbox, person: str, found: Findings) -> Looked:
         if mailbox.status != VALID:
             return Looked(mailbox.grant, 0, f"its grant is {mailbox.status}: its owner must sign in first")
         own = normalise(mailbox.email) or ""
-        seen = 0
+        hits = seen = 0
         try:
-            for message in self._messages(mailbox.grant, spelled):
-                seen += 1
-                self._add_copy(found, mailbox.grant, message, own)
+            for message in self._messages(mailbox.grant, tuple(spellings(person))):
+                hits += 1
+                if _is_with(person, message):
+                    seen += 1
+                    self._add_copy(found, mailbox.grant, message, own)
         except MailSyncError as error:
             return Looked(mailbox.grant, seen, str(error))
+        if hits >= MOST_HITS.get(mailbox.provider, hits + 1):
+            return Looked(mailbox.grant, seen, "its search tells of no more: delete these there, and run it again")
         return Looked(mailbox.grant, seen)
 
     def _messages(self, grant: str, spelled: tuple[str, ...]) -> Iterator[Message]:
@@ -376,6 +382,12 @@ def _marks(found: Findings, pseudonyms: Pseudonyms) -> Iterator[str]:
         mail, looks = pseudonyms.of_mail(identity), found.looks.get(identity)
         yield from (of_look(mail, look) for look in sorted(looks)) if looks else (mail,)
     yield from (pseudonyms.of_copy(grant, key) for grant, key in sorted(found.copies))
+
+
+def _is_with(person: str, message: Message) -> bool:
+    """Whether a mail names the person, tagged or not: a provider's search also finds what looks alike."""
+    named = [normalise(one.email) for one in opened(message).participants()]
+    return any(one is not None and person in {one, without_tag(one)} for one in named)
 
 
 def _is_whose(mailbox: Mailbox, person: str) -> bool:

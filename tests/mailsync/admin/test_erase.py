@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from azure.data.tables import TableServiceClient
 
+from mailsync.erase import MOST_HITS
 from mailsync.storage.envelope import MESSAGES, SWEEPS, MessageItem, encode
 from mailsync.storage.tombstones import LIFE
 from sandbox.faults import Answer, Fault
@@ -160,6 +161,32 @@ def test_others_who_write_from_a_companys_other_address_are_left_alone(desk: Des
     told = erase(desk, "--dataverse", "delete")
     assert (len(told["dataverse"]["deleted"]), len(desk.emails())) == (1, 1)
     assert told["dataverse"]["records_of_the_person"] == []
+
+
+def test_what_a_search_finds_beside_them_stays(desk: Desk) -> None:
+    grant = desk.connect()
+    desk.nylas.behaviour = replace(desk.nylas.behaviour, loose_search=True)
+    alike = [desk.mail(grant, sender=Person(None, one)) for one in (f"pan{DORA}", f"{DORA}.invalid")]
+    kept = [desk.arrive(grant, one) for one in alike]
+    tagged = desk.arrive(grant, desk.mail(grant, sender=Person(None, f"<{DORA.upper()}>")))
+    told = erase(desk, "--dataverse", "delete")
+    assert (len(told["dataverse"]["deleted"]), told["mailboxes"][0]["mails"]) == (1, 1)
+    assert (len(desk.emails()), kinds(desk, grant)) == (2, {"erased": 1, "written": 2})
+    assert all(holding(desk, one) for one in kept)
+    assert holding(desk, tagged) == []
+
+
+def test_a_search_that_tells_no_more_is_told_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = [desk.connect("ann", "microsoft"), desk.connect("bob", "google")]
+    for grant in grants:
+        for _ in range(3):
+            desk.deliver(grant)
+    monkeypatch.setitem(MOST_HITS, "microsoft", 3)
+    told = erase(desk, exit_code=1)
+    assert [one["grant"] for one in told["mailboxes"] if not one["looked_through"]] == grants[:1]
+    assert [kinds(desk, grant) for grant in grants] == [{"erased": 3}] * 2
+    monkeypatch.setitem(MOST_HITS, "microsoft", 4)
+    assert erase(desk)["complete"]
 
 
 @pytest.mark.parametrize("written", ["Dora@Fabrikam.Example", "dora+news@fabrikam.example"], ids=str)

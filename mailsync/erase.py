@@ -17,7 +17,7 @@ from mailsync.connected import Connected
 from mailsync.dataverse.address_book import spellings
 from mailsync.dataverse.correspondence import Correspondence, Deleted
 from mailsync.dataverse.emails import Emails
-from mailsync.errors import ArgumentError, MailSyncError, MessageError, MessageGoneError
+from mailsync.errors import ArgumentError, MailSyncError, MessageError, MessageGoneError, Scope
 from mailsync.judging import Facts
 from mailsync.listings import Patience
 from mailsync.named import as_mailbox
@@ -225,10 +225,7 @@ class Eraser:
             ask = partial(self._reader.correspondence, grant, spelled, limit=self._page_size, cursor=cursor)
             messages, cursor = self._patience(ask)
             for message in messages:
-                if message.headers is None:
-                    yield self._patience(partial(self._connected.message, grant, message.id))
-                else:
-                    yield message
+                yield message if message.headers is not None else self._read(grant, message.id) or message
             if cursor is None:
                 return
 
@@ -236,6 +233,12 @@ class Eraser:
         key = hash_of(message.id)
         date = int(message.date) if message.date is not None else None
         found.copies[grant, key] = Copy(grant, key, message.id, date)
+        if message.headers is None:
+            known = self._journal.recall(grant, message.id)
+            if known is not None and known.kind.is_final and known.activityid:
+                found.identities.add(known.activityid)
+                found.told.add(known.activityid)
+            return
         identity = identity_of(message, mailbox)
         own = str(identity.activityid)
         stands = self._stands_under(found, grant, message, identity)
@@ -269,11 +272,20 @@ class Eraser:
         is_it = any(self._sightings.is_of(one, own, guard) for one in seen)
         return own if is_it else str(another_identity(identity.activityid, guard))
 
+    def _read(self, grant: str, message: str) -> Message | None:
+        """A message as its mailbox shows it; None where it is gone or can't be read, which ends nothing else."""
+        try:
+            return self._patience(partial(self._connected.message, grant, message))
+        except MailSyncError as error:
+            is_its_own = isinstance(error, (MessageError, MessageGoneError)) and error.scope is Scope.MESSAGE
+            if is_its_own or error.reason == "nylas_without_headers":
+                return None
+            raise
+
     def _guard(self, grant: str, message: str, identity: Identity) -> str | None:
         """The look of a mail; None where the mailbox does not show it."""
-        try:
-            whole = self._patience(partial(self._connected.message, grant, message))
-        except (MessageError, MessageGoneError):
+        whole = self._read(grant, message)
+        if whole is None:
             return None
         nowhere = direction.Copy("", frozenset())
         return Facts(whole, None, nowhere, self._connected.organisation(), identity).guard
@@ -385,9 +397,13 @@ def _marks(found: Findings, pseudonyms: Pseudonyms) -> Iterator[str]:
 
 
 def _is_with(person: str, message: Message) -> bool:
-    """Whether a mail names the person, tagged or not: a provider's search also finds what looks alike."""
+    """Whether a mail names the person, tagged or not: a provider's search also finds what looks alike.
+
+    One that shows nobody, because it can't be read, counts as what was asked for.
+    """
     named = [normalise(one.email) for one in opened(message).participants()]
-    return any(one is not None and person in {one, without_tag(one)} for one in named)
+    is_hidden = message.headers is None and not named
+    return is_hidden or any(one is not None and person in {one, without_tag(one)} for one in named)
 
 
 def _is_whose(mailbox: Mailbox, person: str) -> bool:

@@ -531,6 +531,22 @@ def test_a_mailbox_that_could_not_be_looked_through_is_named_and_the_rest_is_don
     assert erase(desk)["complete"]
 
 
+def test_a_message_that_can_not_be_read_is_known_by_its_id_and_the_next_ones_are_looked_at(desk: Desk) -> None:
+    grant = desk.connect()
+    written = desk.arrive(grant)
+    before = desk.deliver(grant, desk.mail(grant, ago=5 * HOUR))
+    odd = [
+        desk.deliver(grant, desk.mail(grant, ago=2 * HOUR), overrides=shown)
+        for shown in ({"to": "a list, once"}, {"headers": None})
+    ]
+    desk.nylas._box(grant).messages[written].overrides = {"headers": None}
+    told = erase(desk)
+    assert (told["complete"], told["mailboxes"][0]["mails"]) == (True, 4)
+    assert len(told["dataverse"]["emails"]) == 1
+    assert kinds(desk, grant) == {"erased": 4}
+    assert holding(desk, written, before, *odd) == []
+
+
 def test_without_the_privilege_to_delete_it_says_so_and_what_the_app_held_is_gone(desk: Desk) -> None:
     grant = desk.connect()
     message = desk.arrive(grant)

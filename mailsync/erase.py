@@ -117,7 +117,7 @@ class Erased:
     def anything(self) -> bool:
         """Whether something was found that was not erased before."""
         deleted = len(self.dataverse.deleted) if self.dataverse is not None else 0
-        return bool(self.tombstones or self.records or self.sightings or self.aside or deleted)
+        return bool(self.tombstones or self.records or self.sightings or self.aside or self.shortened or deleted)
 
 
 class Eraser:
@@ -326,8 +326,8 @@ class Eraser:
             lambda hashed, child: hashed in missed or child.grant in own or _is_theirs(found, child)
         )
         spelled = tuple(spellings(normalise(address) or address))
-        aside = self._aside.erase(lambda kept: _is_about(found, own, spelled, kept))
         shortened = sum(self._forget_mailbox(mailbox, pseudonyms) for mailbox in found.own)
+        aside = self._aside.erase(lambda kept: _is_about(found, own, spelled, kept))
         return Erased(
             tombstones=new,
             records=sum(kind is not None for kind in records),
@@ -363,29 +363,41 @@ class Eraser:
         return known.kind if known is not None else None
 
     def _forget_mailbox(self, mailbox: Mailbox, pseudonyms: Pseudonyms) -> int:
-        """Of a mailbox that was the person's: whose it was, and which messages lay there."""
+        """Of a mailbox that was the person's: which messages lay there."""
         portion: list[Entry] = []
+        under_way: list[Entry] = []
         done = 0
         for entry in self._journal.of_mailbox(mailbox.grant):
             if entry.pseudonym:
                 continue
             if entry.kind in KEPT_OPEN:
-                self._journal.bury(replace(entry, kind=Kind.ERASED), entry)  # nobody can bring it any more
-                done += 1
+                under_way.append(entry)
                 continue
             portion.append(entry)
             if len(portion) == SHORTENED_TOGETHER:
                 done += self._journal.shorten(portion, pseudonyms)
                 portion = []
         done += self._journal.shorten(portion, pseudonyms)
+        done += self._bury_under_way(under_way, pseudonyms)
         place: tuple[str, str] | None = ("", "")
         while place is not None:
             rows, place = self._sightings.walk(place, 1000)
             for row in rows:
                 if row.sighting.grant == mailbox.grant:
                     done += self._sightings.shorten(row, pseudonyms)
-        self._mailboxes.erase(mailbox.grant)
         return done
+
+    def _bury_under_way(self, entries: list[Entry], pseudonyms: Pseudonyms) -> int:
+        """What waits for a mailbox that nobody can read any more ends at its tombstone when its turn comes."""
+        self._tombstones.add(pseudonyms.of_copy(entry.grant, entry.key) for entry in entries)
+        for entry in entries:
+            self._journal.bury(replace(entry, kind=Kind.ERASED), entry)
+        return len(entries)
+
+    def forget_owner(self, found: Findings) -> None:
+        """Forget whose the mailboxes were that were the person's; they are found by that, so this comes last."""
+        for mailbox in found.own:
+            self._mailboxes.erase(mailbox.grant)
 
 
 def _marks(found: Findings, pseudonyms: Pseudonyms) -> Iterator[str]:

@@ -77,6 +77,7 @@ def erase(
                 break
             _settle(wiring)
             found = _found(wiring, address, found)
+        eraser.forget_owner(found)
         told = _report(found, rounds, dataverse, own=own, now=int(wiring.clock()))
         if report is not None:
             report.write_text(as_text(told) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from azure.data.tables import TableServiceClient
 from mailsync.erase import MOST_HITS
 from mailsync.storage.envelope import MESSAGES, SWEEPS, MessageItem, encode
 from mailsync.storage.tombstones import LIFE
+from mailsync.wiring import Wiring
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Mail, Person
 from tests.mailsync.admin.desk import DAY, HOUR, Desk
@@ -492,6 +493,50 @@ def test_of_a_mailbox_that_was_the_persons_nothing_tells_whose_it_was(desk: Desk
     assert holding(desk, address.partition("@")[0], message, listed) == []
     assert kinds(desk, grant) == {"erased": 2, "written": 1}, "what named everybody is known by its hash alone"
     assert kinds(desk, other) == {"written": 1}
+
+
+def test_what_is_on_its_way_from_there_ends_at_its_tombstone(desk: Desk) -> None:
+    grant = desk.connect()
+    address = desk.address(grant)
+    desk.faults["dataverse"].add(Fault(Answer(503), times=1))
+    message = desk.deliver(grant)
+    desk.notify(grant, message)
+    (held,) = desk.take(MESSAGES)
+    desk.app.handle_message(held.encode())
+    desk.take(MESSAGES)
+    desk.nylas.disconnect(grant)
+    desk.sweep()
+    assert kinds(desk, grant) == {"deferred": 1}
+    assert erase(desk, address=address)["complete"]
+    desk.app.handle_message(held.encode())
+    desk.app.collect(held.encode())
+    desk.work()
+    assert holding(desk, message) == []
+    assert kinds(desk, grant) == {"erased": 1}
+
+
+def test_what_comes_to_rest_while_it_is_erased_is_found_the_second_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that has not heard of it yet puts the item of a disconnected mailbox aside between the two looks."""
+    grant = desk.connect()
+    address = desk.address(grant)
+    message = desk.deliver(grant)
+    desk.notify(grant, message)
+    held = desk.take(MESSAGES)
+    desk.nylas.disconnect(grant)
+    desk.sweep()
+
+    def settle(_wiring: Wiring) -> None:
+        while held:
+            desk.app.handle_message(held.pop().encode())
+            assert holding(desk, message)
+
+    monkeypatch.setattr("mailsync.admin.erase._settle", settle)
+    desk.arrive(other := desk.connect("bob"), desk.mail(other, sender=Person(None, address)))
+    told = erase(desk, address=address)
+    assert (told["complete"], told["put_aside"], told["own_mailboxes"]) == (True, 1, [grant])
+    assert holding(desk, message, address.partition("@")[0]) == []
 
 
 # what can't be done

@@ -264,9 +264,11 @@ class EmailWriter:
         """Write the email, or find that it stands, was removed, or is another mail under the same Message-ID."""
         email, resolved = decided.email, decided.resolved
         own = str(email.activityid)
-        seen = next((one for one in sightings if self._sightings.is_of(one, own, email.guard)), None)
-        if seen is not None:
-            return self._seen_before(decided, seen)
+        is_of = [self._sightings.is_of(one, own, email.guard) for one in sightings]
+        if True in is_of:
+            return self._seen_before(decided, sightings[is_of.index(True)])
+        if None in is_of:
+            return self._perhaps_seen_before(decided, sightings[is_of.index(None)])
         if sightings:
             return self._another_mail(decided)
         if resolved.existing is not None:
@@ -330,6 +332,13 @@ class EmailWriter:
         if standing is None:
             return self._gone(decided, "removed_in_dataverse", seen.stands or str(decided.email.activityid))
         return self._taken_over(decided, seen.stands, is_completed=standing.is_completed)
+
+    def _perhaps_seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
+        """Nobody knows which mail was seen: the email that stands tells, and where none does it counts as this one."""
+        existing = decided.resolved.existing
+        stands = seen.stands or (existing.activityid if existing is not None else "")
+        standing = self._emails.read(stands) if stands else None
+        return self._met(decided, standing) if standing is not None else self._seen_before(decided, seen)
 
     def _taken_over(self, decided: _Decided, stands: str, *, is_completed: bool) -> _Placed:
         """Ours, perhaps to be gone on with, or somebody else's, to be left alone."""

@@ -751,6 +751,27 @@ def test_another_mail_under_the_id_of_one_whose_records_were_shortened_is_writte
     assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
 
 
+@pytest.mark.parametrize("stands", [True, False], ids=["stands", "was removed"])
+def test_without_the_key_the_email_that_stands_tells_which_mail_it_is(
+    desk: Desk, carl: tuple[str, str], stands: bool
+) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    work = desk.lay(grant, first)
+    desk.writer.write(work)
+    shorten(desk, first, work)
+    desk.tombstones._own = None
+    second = mail(carl[0], ann, subject="Another", body="<p>Another</p>", message_id=first.message_id)
+    if not stands:
+        desk.dataverse.stand_in.delete("email", identity(first))
+        assert desk.writer.write(desk.lay(grant, first)).kind is Kind.REMOVED, "what somebody removed stays gone"
+        return
+    outcome = desk.writer.write(desk.lay(grant, second))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
+    outcome = desk.writer.write(desk.lay(grant, first))
+    assert (outcome.kind, outcome.activityid) == (Kind.ALREADY_THERE, identity(first))
+
+
 # not there yet, and trouble
 
 

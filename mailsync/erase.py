@@ -40,7 +40,7 @@ from mapping.message import Message
 from mapping.records import Record
 
 SETTLE = LIFE + 10.0
-"""Seconds after which every process has heard of new tombstones, and a worker at work is likely done."""
+"""Seconds after which every process has heard of new tombstones, and asks before each step of a write."""
 MOST_HITS = {"microsoft": 1000}
 """Messages that a provider's search tells of at most (Microsoft's page on $search, read 2026-11)."""
 SHORTENED_TOGETHER = 500

@@ -96,6 +96,10 @@ class _Placed:
     notes: tuple[str, ...] = ()
 
 
+class _ErasedMeanwhileError(Exception):
+    """Somebody had the mail erased while it was being written."""
+
+
 class EmailWriter:
     """Writes the email of one message."""
 
@@ -167,7 +171,10 @@ class EmailWriter:
             facts = self._with_header(item, facts)
             skip = judge(Step.HEADERS, facts.case(), self._policy)
         if skip is None or self._was_begun(known):
-            return self._written(replace(attempt, facts=facts), entry, known), entry.date
+            try:
+                return self._written(replace(attempt, facts=facts), entry, known), entry.date
+            except _ErasedMeanwhileError:
+                return self._erased(entry, self._journal.recall(item.grant, item.message)), entry.date
         return self._skipped(skip, entry, known), entry.date
 
     def record_deleted(self, item: DeletedItem) -> None:
@@ -289,17 +296,22 @@ class EmailWriter:
         email, attempt = decided.email, decided.attempt
         is_large = sum(file.size or 0 for file in email.files.carried) >= LARGE
         with self._large_files.passing() if is_large else nullcontext():
+            self._check(decided)
             return self._creation.put(
                 email,
                 people=attempt.facts.people,
                 content=content_of(attempt.item, self._connected),
                 limits=decided.resolved.limits,
                 fallback=fallback(self._policy),
-                check_time=lambda: self._check_time(attempt),
+                check_time=lambda: self._check(decided),
             )
 
-    def _check_time(self, attempt: _Attempt) -> None:
-        if self._clock() - attempt.started > BUDGET:
+    def _check(self, decided: _Decided) -> None:
+        """Between two steps: whether it is time to go back to the queue, and whether the mail was erased meanwhile."""
+        email = decided.email
+        if self._was_erased(decided.facts) or self._tombstones.has_erased(str(email.activityid), lambda: email.guard):
+            raise _ErasedMeanwhileError
+        if self._clock() - decided.attempt.started > BUDGET:
             raise TransientError(
                 "this mail takes long; it goes on from its queue where it was",
                 reason="out_of_time",
@@ -353,7 +365,7 @@ class EmailWriter:
                 email,
                 content=content_of(decided.attempt.item, self._connected),
                 limits=decided.resolved.limits,
-                check_time=lambda: self._check_time(decided.attempt),
+                check_time=lambda: self._check(decided),
             ).notes
         return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, email.guard, notes=notes)
 

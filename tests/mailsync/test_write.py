@@ -15,7 +15,7 @@ from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
-from mailsync.dataverse.resolver import Resolved, Resolver
+from mailsync.dataverse.resolver import Question, Resolved, Resolver
 from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, TransientError
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
@@ -617,6 +617,25 @@ def test_an_erased_mail_stays_out_whoever_brings_it(desk: Desk, carl: tuple[str,
         assert record is not None
         assert (record.kind, record.activityid, record.folders) == (Kind.ERASED, None, None)
     assert desk.dataverse.stand_in.email(identity(letter)) is None
+    assert desk.sightings.of(identity(letter)) == ()
+
+
+def test_a_mail_that_is_erased_while_it_is_written_is_not_written(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    resolve = desk.writer._resolver.resolve
+
+    def slowly(question: Question) -> Resolved:
+        desk.tombstones.add([PSEUDONYMS.of_mail(identity(letter))])
+        return resolve(question)
+
+    desk.writer._resolver.resolve = slowly  # type: ignore[method-assign]
+    assert desk.writer.write(work) == Outcome(Kind.ERASED, "erased")
+    assert desk.dataverse.stand_in.email(identity(letter)) is None
+    record = desk.journal.recall(grant, work.message)
+    assert record is not None
+    assert (record.kind, record.activityid, bool(record.pseudonym)) == (Kind.ERASED, None, True)
     assert desk.sightings.of(identity(letter)) == ()
 
 

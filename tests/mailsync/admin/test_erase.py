@@ -642,12 +642,15 @@ def test_that_what_was_erased_is_not_recognised_is_told_with_each_sweep(
     desk: Desk, caplog: pytest.LogCaptureFixture, key: str
 ) -> None:
     def told() -> list[str]:
-        """What is told of it by a process with the settings as they are."""
+        """What is told of it by a process with the settings as they are, which its status page says as well."""
         caplog.clear()
         app = type(desk.app)(desk.settings)
         app.clock, app.hurry = desk.clock, desk.app.hurry
         app.sweep_missed()
-        return [line for line in caplog.messages if "event=erased_not_recognised" in line]
+        lines = [line for line in caplog.messages if "event=erased_not_recognised" in line]
+        status = app.status.read()
+        assert bool(lines) == any("key of what was erased" in task.title for task in status.verdict.tasks)
+        return lines
 
     grant = desk.connect()
     desk.settings["ERASURE_KEY"] = key

@@ -264,12 +264,13 @@ class Eraser:
             found.told.add(known.activityid)
             return known.activityid if is_another else own
         seen = () if identity.synthetic else self._sightings.of(own)
-        if not seen:
+        if not seen and (identity.synthetic or not self._tombstones.has_erased(own)):
             return own
         guard = self._guard(grant, message.id, identity)
         if guard is None:
             return None
         is_it = any(self._sightings.is_of(one, own, guard) for one in seen)
+        is_it = is_it or self._tombstones.has_erased(own, lambda: guard)
         return own if is_it else str(another_identity(identity.activityid, guard))
 
     def _read(self, grant: str, message: str) -> Message | None:

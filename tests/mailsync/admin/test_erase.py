@@ -449,6 +449,18 @@ def test_nor_do_the_others_go_where_the_first_one_was_the_persons(
     assert erase(desk)["tombstones"] == 1, "bob's copy, which came since"
 
 
+def test_where_the_first_one_was_erased_the_persons_next_is_erased_by_its_own_look(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    desk, grants, scan = scanner
+    desk.arrive(grants["ann"], scan("ann", DORA))
+    erase(desk, "--dataverse", "delete")
+    desk.deliver(grants["ann"], again := scan("ann", "bob", DORA))
+    erase(desk, "--dataverse", "delete")
+    desk.arrive(grants["bob"], again)
+    assert (desk.emails(), kinds(desk, grants["bob"])) == ([], {"erased": 1})
+
+
 @pytest.mark.parametrize("how", ["skipped", "never seen"])
 def test_of_a_scan_that_was_not_written_the_look_tells_that_it_is_another(
     scanner: tuple[Desk, dict[str, str], Callable[..., Mail]], how: str

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mailsync.dataverse.resolver import Question, Resolved
+from mapping.body import body_of
 from mapping.direction import Copy, sender_of
+from mapping.guard import guard_of
 from mapping.identity import Identity, ancestors
 from mapping.matches import Matches, Organisation
 from mapping.message import Header, Message
-from mapping.parties import people_of
+from mapping.parties import parties_of, people_of
 from mapping.policy import Policy
 from mapping.regarding import Talk, case_numbers_in, talk_of, tokens_in
 from mapping.tracking import Case
@@ -30,6 +32,13 @@ class Facts:
         """The addresses whose owners decide parties, direction, owner and regarding: aliases by their mailbox too."""
         named = tuple(dict.fromkeys((*people_of(self.message), self.copy.mailbox)))
         return tuple(dict.fromkeys((*named, *self.organisation.of_aliases(named).values())))
+
+    @property
+    def guard(self) -> str:
+        """The guard that its email has, for whoever asks before it is mapped."""
+        sender = sender_of(self.message, self.copy, {}, self.organisation)
+        parties = parties_of(self.message, sender, {})
+        return guard_of(parties, self.message.subject, body_of(self.message.body, self.message.snippet).html)
 
     def case(self, resolved: Resolved | None = None) -> Case:
         """What the rules judge, before and after Dataverse was asked."""

@@ -59,6 +59,7 @@ Event = Literal[
     "backfill_moved",
     "journal_shortened",
     "journal_not_shortened",
+    "erased_not_recognised",
 ]
 
 Metric = Literal[
@@ -188,6 +189,11 @@ EVENTS: Mapping[Event, Line] = {
     ),
     "journal_not_shortened": Line(
         ERROR, "`ERASURE_KEY` is missing or another one than before; nothing is shortened meanwhile, and mail flows"
+    ),
+    "erased_not_recognised": Line(
+        ERROR,
+        "with each sweep's timer while `ERASURE_KEY` is missing or another one than before and something was erased or "
+        "shortened: mail flows, and what was erased can come back",
     ),
 }
 """Every event there is, as docs/operate.md shows them."""

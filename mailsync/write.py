@@ -31,7 +31,7 @@ from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
 from mapping.guard import as_another_mail, is_same_mail
-from mapping.identity import Identity, activityid_of, ancestors, identity_of
+from mapping.identity import activityid_of, ancestors, identity_of
 from mapping.mapper import Known, map_message
 from mapping.message import folder_ids
 from mapping.owner import Owner, fallback
@@ -94,6 +94,10 @@ class _Placed:
     guard: str
     detail: str = ""
     notes: tuple[str, ...] = ()
+
+
+class _ErasedMeanwhileError(Exception):
+    """Somebody had the mail erased while it was being written."""
 
 
 class EmailWriter:
@@ -160,14 +164,17 @@ class EmailWriter:
         attempt = self._begun(item, known, started)
         facts = attempt.facts
         entry = self._entry(item, facts)
-        if self._was_erased(facts.identity):
+        if self._was_erased(facts):
             return self._erased(entry, known), entry.date
         skip = judge(Step.COPY, facts.case(), self._policy)
         if skip is None:
             facts = self._with_header(item, facts)
             skip = judge(Step.HEADERS, facts.case(), self._policy)
         if skip is None or self._was_begun(known):
-            return self._written(replace(attempt, facts=facts), entry, known), entry.date
+            try:
+                return self._written(replace(attempt, facts=facts), entry, known), entry.date
+            except _ErasedMeanwhileError:
+                return self._erased(entry, self._journal.recall(item.grant, item.message)), entry.date
         return self._skipped(skip, entry, known), entry.date
 
     def record_deleted(self, item: DeletedItem) -> None:
@@ -211,10 +218,11 @@ class EmailWriter:
         )
         return _Attempt(item, facts, started, was_begun=known is not None and known.activityid is not None)
 
-    def _was_erased(self, identity: Identity) -> bool:
-        """Whether somebody had this mail erased: by its Message-ID, or by where an attempt at it began."""
+    def _was_erased(self, facts: Facts) -> bool:
+        """Whether somebody had this mail erased: by its Message-ID and look, or by where an attempt at it began."""
+        identity = facts.identity
         own = (identity.activityid, *([activityid_of(identity.message_id)] if identity.message_id else ()))
-        return any(self._tombstones.has_erased(str(one)) for one in own)
+        return any(self._tombstones.has_erased(str(one), lambda: facts.guard) for one in own)
 
     def _erased(self, entry: Entry, known: Entry | None) -> Outcome:
         """What a mailbox brings of an erased mail leaves a tombstone as the others did."""
@@ -266,15 +274,19 @@ class EmailWriter:
         """Write the email, or find that it stands, was removed, or is another mail under the same Message-ID."""
         email, resolved = decided.email, decided.resolved
         own = str(email.activityid)
-        seen = next((one for one in sightings if self._sightings.is_of(one, own, email.guard)), None)
-        if seen is not None:
-            return self._seen_before(decided, seen)
+        is_of = [self._sightings.is_of(one, own, email.guard) for one in sightings]
+        if True in is_of:
+            return self._seen_before(decided, sightings[is_of.index(True)])
+        if None in is_of:
+            return self._perhaps_seen_before(decided, sightings[is_of.index(None)])
         if sightings:
             return self._another_mail(decided)
         if resolved.existing is not None:
             standing = self._emails.read(resolved.existing.activityid)
             if standing is not None:
                 return self._met(decided, standing)
+        if self._tombstones.has_erased(own):  # the one that was erased had another look
+            return self._another_mail(decided)
         put = self._put(decided)
         if put.put is Put.CREATED:
             return self._created(decided, put, email.regarding.rule)
@@ -286,13 +298,14 @@ class EmailWriter:
     def _put(self, decided: _Decided) -> Written:
         email, attempt = decided.email, decided.attempt
         with self._large(email):
+            self._check(decided)
             return self._creation.put(
                 email,
                 people=attempt.facts.people,
                 content=content_of(attempt.item, self._connected),
                 limits=decided.resolved.limits,
                 fallback=fallback(self._policy),
-                check_time=lambda: self._check_time(attempt),
+                check_time=lambda: self._check(decided),
             )
 
     def _large(self, email: EmailActivity) -> AbstractContextManager[None]:
@@ -300,8 +313,12 @@ class EmailWriter:
         sizes = [LARGE if file.size is None else file.size for file in email.files.carried]
         return self._large_files.passing() if sum(sizes) >= LARGE else nullcontext()
 
-    def _check_time(self, attempt: _Attempt) -> None:
-        if self._clock() - attempt.started > BUDGET:
+    def _check(self, decided: _Decided) -> None:
+        """Between two steps: whether it is time to go back to the queue, and whether the mail was erased meanwhile."""
+        email = decided.email
+        if self._was_erased(decided.facts) or self._tombstones.has_erased(str(email.activityid), lambda: email.guard):
+            raise _ErasedMeanwhileError
+        if self._clock() - decided.attempt.started > BUDGET:
             raise TransientError(
                 "this mail takes long; it goes on from its queue where it was",
                 reason="out_of_time",
@@ -335,6 +352,13 @@ class EmailWriter:
             return self._gone(decided, "removed_in_dataverse", seen.stands or str(decided.email.activityid))
         return self._taken_over(decided, seen.stands, is_completed=standing.is_completed)
 
+    def _perhaps_seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
+        """Nobody knows which mail was seen: the email that stands tells, and where none does it counts as this one."""
+        existing = decided.resolved.existing
+        stands = seen.stands or (existing.activityid if existing is not None else "")
+        standing = self._emails.read(stands) if stands else None
+        return self._met(decided, standing) if standing is not None else self._seen_before(decided, seen)
+
     def _taken_over(self, decided: _Decided, stands: str, *, is_completed: bool) -> _Placed:
         """Ours, perhaps to be gone on with, or somebody else's, to be left alone."""
         email = decided.email
@@ -349,7 +373,7 @@ class EmailWriter:
                     email,
                     content=content_of(decided.attempt.item, self._connected),
                     limits=decided.resolved.limits,
-                    check_time=lambda: self._check_time(decided.attempt),
+                    check_time=lambda: self._check(decided),
                 ).notes
         return _Placed(Kind.ALREADY_THERE, email.regarding.rule, email.activityid, stands, email.guard, notes=notes)
 

@@ -78,6 +78,8 @@ class Behaviour:
     """On Google, files of one name, type and size in one mail have one id, which opens the first. [unproven]"""
     signed_is_one_file: bool = False
     """On Microsoft and EWS, a mail that S/MIME signed has one file, which holds its text and all others. [unproven]"""
+    loose_search: bool = False
+    """A search for an address also finds longer ones that hold it. [unproven]"""
     courtesy: bool = False
     """Microsoft refuses more than four requests at once for one mailbox."""
     retry_after: int = 1
@@ -490,7 +492,7 @@ class NylasStandIn:
         bound = f"{box.grant_id}/messages?{query.bound()}"
         place = self._place(bound, query.text("page_token"))
         after, before = self._span(query, box)
-        fits = _filters(query, box)
+        fits = _filters(query, box, loose=behaviour.loose_search)
         found = (
             stored
             for stored in box.newest_first(after, before, place)
@@ -652,7 +654,7 @@ def _escaped(letter: str) -> str:
     return "".join(f"%{byte:02x}" for byte in letter.encode())
 
 
-def _filters(query: Query, box: Mailbox) -> list[Callable[[Stored], bool]]:
+def _filters(query: Query, box: Mailbox, *, loose: bool) -> list[Callable[[Stored], bool]]:
     """What a message must fit, besides its date."""
     asked = query.values.keys()
     if box.provider == "microsoft" and all(asked & group for group in TOGETHER_NEVER):
@@ -678,13 +680,13 @@ def _filters(query: Query, box: Mailbox) -> list[Callable[[Stored], bool]]:
     people = {name: (name,) for name in ("from", "to", "cc", "bcc")} | {"any_email": ("from", "to", "cc", "bcc")}
     for name, places in people.items():
         if (those := query.addresses(name, 25 if name == "any_email" else None)) is not None:
-            fits.append(lambda stored, those=those, places=places: _names(stored, places, those))  # type: ignore[misc]
+            fits.append(lambda stored, those=those, places=places: _names(stored, places, those, loose))  # type: ignore[misc]
     return fits
 
 
-def _names(stored: Stored, places: tuple[str, ...], addresses: set[str]) -> bool:
-    people = (person for place in places for person in stored.fixed[place])
-    return any((person.get("email") or "").lower() in addresses for person in people)
+def _names(stored: Stored, places: tuple[str, ...], addresses: set[str], loose: bool) -> bool:
+    people = [(person.get("email") or "").lower() for place in places for person in stored.fixed[place]]
+    return any(one in addresses or (loose and any(asked in one for asked in addresses)) for one in people)
 
 
 def _message(box: Mailbox, message_id: str) -> Stored:

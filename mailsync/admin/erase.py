@@ -76,7 +76,8 @@ def erase(
             if not rounds[-1].anything or len(rounds) == ROUNDS:
                 break
             _settle(wiring)
-            found = _found(wiring, address)
+            found = _found(wiring, address, found)
+        eraser.forget_owner(found)
         told = _report(found, rounds, dataverse, own=own, now=int(wiring.clock()))
         if report is not None:
             report.write_text(as_text(told) + "\n", encoding="utf-8")
@@ -88,12 +89,14 @@ def erase(
         raise typer.Exit(1)
 
 
-def _found(wiring: Wiring, address: str) -> Findings:
+def _found(wiring: Wiring, address: str, before: Findings | None = None) -> Findings:
     columns = (TextColumn("{task.fields[where]}"), TextColumn("{task.completed} mails"))
     with Progress(*columns, console=progress_console(), transient=True) as progress:
         task = progress.add_task("", total=None, where="")
         return wiring.eraser.find(
-            address, watch=lambda where, number: progress.update(task, where=where, advance=number)
+            address,
+            before=before,
+            watch=lambda where, number: progress.update(task, where=where, advance=number),
         )
 
 

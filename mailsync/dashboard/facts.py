@@ -300,6 +300,8 @@ class Facts:
     instances: InstancesStatus | None = None
     last_written: int | None = None
     last_swept: int | None = None
+    erased_is_recognised: bool | None = None
+    """None where nothing was erased or shortened."""
     unread: dict[str, str] = field(default_factory=dict)
 
 

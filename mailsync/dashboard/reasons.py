@@ -88,7 +88,7 @@ REASONS: Mapping[str, Meaning] = {
     ),
     "erasure_key": _setting(
         "The key of what was erased is missing or another",
-        "Give ERASURE_KEY the value it had; erasing and shortening wait, mail flows on.",
+        "Give ERASURE_KEY the value it had: until then what was erased can come back, for mail flows on.",
     ),
     "nylas_id_column": _setting(
         "The column for Nylas' message id can't be used",

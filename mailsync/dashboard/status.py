@@ -81,6 +81,8 @@ class Sources:
     queues: Callable[[], Queues]
     aside: Callable[[], Aside]
     instances: Callable[[], Instances]
+    erased: Callable[[], bool | None]
+    """Whether what was erased is recognised; None where nothing was."""
     bound: Callable[[], int]
     """Seconds that a mailbox's mail may go without being looked through."""
     quiet: Callable[[], int]
@@ -126,6 +128,7 @@ class StatusReader:
                 "queues": lambda: source.queues().waiting(now),
                 "what was put aside": lambda: source.aside().waiting_newest(most=MOST_ASIDE),
                 "running instances": lambda: source.instances().all(since=now - LISTENING),
+                "what was erased": source.erased,
                 "settings": lambda: (source.bound(), source.quiet()),
             },
             self._patience,
@@ -149,6 +152,7 @@ class StatusReader:
             instances=_instances(read["running instances"], now) if read["running instances"] is not None else None,
             last_written=max((one.last_written or 0 for one in known or ()), default=0) or None,
             last_swept=max((one.swept or 0 for one in known or ()), default=0) or None,
+            erased_is_recognised=read["what was erased"],
             unread=unread,
         )
         return Status(verdict=judge(facts, quiet=quiet), facts=facts)

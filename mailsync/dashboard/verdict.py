@@ -299,6 +299,9 @@ def _tasks(facts: Facts, *, quiet: int) -> Iterator[Task]:
     yield from _of_mailboxes(facts)
     yield from _of_proofs(facts)
     yield from _of_aside(facts)
+    if facts.erased_is_recognised is False:
+        meaning = REASONS["erasure_key"]
+        yield Task(level=Level.ATTENTION, title=meaning.title, who=meaning.who, do=meaning.do)
     for why in dict.fromkeys(facts.unread.values()):
         parts = [part for part, reason in facts.unread.items() if reason == why]
         yield Task(

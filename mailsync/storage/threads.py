@@ -71,15 +71,15 @@ class Sightings:
         """Who saw the email of this identity; one storage call."""
         return tuple(_sighting(row) for row in self._rows.query("PartitionKey eq @id", {"id": activityid}))
 
-    def is_of(self, sighting: Sighting, activityid: str, guard: str) -> bool:
+    def is_of(self, sighting: Sighting, activityid: str, guard: str) -> bool | None:
         """Whether it was a mail of this look that was seen under this identity.
 
-        Of a shortened row without the key that shortened it, nobody can tell: it counts as the same.
+        None where nobody can tell: the row was shortened, and the key that did it is missing.
         """
         if sighting.grant:
             return sighting.guard == guard
         pseudonyms = self._tombstones.pseudonyms if self._tombstones is not None else None
-        return pseudonyms is None or sighting.guard == pseudonyms.of_guard(activityid, guard)
+        return None if pseudonyms is None else sighting.guard == pseudonyms.of_guard(activityid, guard)
 
     def note(self, activityid: str, sighting: Sighting, *, message: str, now: int) -> None:
         """Note that a mailbox holds an email that stands in Dataverse."""

@@ -1,8 +1,9 @@
 """What was erased and must not come back, and up to when records were shortened, as every process knows it.
 
 Table `tombstones`, one partition. Row `<unix seconds, 11 digits>:<keyed hash>` for each thing that was erased: a mail,
-and each mailbox's copy of it. Row `bound`: every shortened record is of a message dated before it. Row `key`: which key
-made the hashes. No row says what or whose it was.
+and each mailbox's copy of it. Row `<seconds>:<keyed hash>:<look>` for a mail of which only this look was erased: others
+may come under its Message-ID. Row `bound`: every shortened record is of a message dated before it. Row `key`: which
+key made the hashes. No row says what or whose it was.
 
 A process reads it once, and then once a minute what is new, so that no message costs a storage call for it.
 """
@@ -23,7 +24,7 @@ BOUND, KEY = "bound", "key"
 LIFE = 60.0
 """Seconds that a process goes by what it read."""
 OVERLAP = 3600
-"""Seconds that are read again: the clocks of those who write differ."""
+"""Seconds before the last reading that are read again: the clocks of those who write differ."""
 
 
 class Tombstones:
@@ -57,10 +58,20 @@ class Tombstones:
         pseudonyms = self.pseudonyms
         return pseudonyms is not None and bool(self._erased) and pseudonyms.of_copy(grant, key) in self._erased
 
-    def has_erased(self, activityid: str) -> bool:
-        """Whether the mail of this identity was erased."""
+    def has_erased(self, activityid: str, guard: Callable[[], str] | None = None) -> bool:
+        """Whether the mail of this identity was erased: the one with this guard, or any where none is given.
+
+        A guard is asked for only where the tombstone is of one look alone.
+        """
         pseudonyms = self.pseudonyms
-        return pseudonyms is not None and bool(self._erased) and pseudonyms.of_mail(activityid) in self._erased
+        if pseudonyms is None or not self._erased:
+            return False
+        mail = pseudonyms.of_mail(activityid)
+        if mail in self._erased:
+            return True
+        if of_look(mail) not in self._erased:
+            return False
+        return guard is None or of_look(mail, pseudonyms.of_guard(activityid, guard())) in self._erased
 
     def may_hold(self, grant: str, key: str, date: int | None) -> bool:
         """Whether the journal may know a message under its keyed hash alone; `date` as far as it is known."""
@@ -106,15 +117,27 @@ class Tombstones:
         return self._own
 
     def add(self, hashes: Iterable[str]) -> int:
-        """Note what was erased, by its keyed hash; returns how many were not noted before."""
+        """Note what was erased, by its keyed hash; returns how many were not noted before.
+
+        A mail of which one look was noted is not noted once more without one.
+        """
         self._refresh()
-        new = [one for one in dict.fromkeys(hashes) if one not in self._erased]
+        new = [one for one in dict.fromkeys(hashes) if not self._is_noted(one)]
         noted = max(int(self._clock()), self._newest)
         for start in range(0, len(new), LARGEST_TRANSACTION):
             some = new[start : start + LARGEST_TRANSACTION]
             self._rows.change(("upsert", _mark(one, noted)) for one in some)
-            self._erased.update(some)
+            for one in some:
+                self._remember(one)
         return len(new)
+
+    def _is_noted(self, erased: str) -> bool:
+        mail, _, look = erased.partition(":")
+        return mail in self._erased or of_look(mail, look) in self._erased
+
+    def _remember(self, erased: str) -> None:
+        mail, _, look = erased.partition(":")
+        self._erased.update((erased, of_look(mail)) if look else (erased,))
 
     def read_anew(self) -> None:
         """Read what is new now, whenever that was done before."""
@@ -136,7 +159,7 @@ class Tombstones:
 
     def _read(self) -> None:
         now = self._clock()
-        first = f"{max(self._newest - OVERLAP, 0):011d}"
+        first = f"{max(max(self._newest, int(self._read_at or 0)) - OVERLAP, 0):011d}"
         rows = self._rows.query("PartitionKey eq @p and RowKey ge @first", {"p": PARTITION, "first": first})
         for row in rows:
             self._learn(row)
@@ -155,8 +178,13 @@ class Tombstones:
             self._hashed_by = row["fingerprint"]
         else:
             noted, _, erased = name.partition(":")
-            self._erased.add(erased)
+            self._remember(erased)
             self._newest = max(self._newest, int(noted))
+
+
+def of_look(mail: str, look: str = "") -> str:
+    """How a mail is noted of which this look alone was erased, by its keyed hash and that of its guard."""
+    return f"{mail}:{look}"
 
 
 def _mark(erased: str, noted: int) -> Row:

@@ -115,6 +115,7 @@ class Wiring(Desk):
             self.measures.flush()
             self.counts.settle()
             self._instances.forget(now=now)
+            self._tell_key()
         except MailSyncError as error:
             telemetry.emit("state_measured", reason=error.reason)
 
@@ -124,6 +125,12 @@ class Wiring(Desk):
 
         if self.own_url:
             watch(lambda: self._prompt_webhooks, self.own_url, self._pulse)
+
+    def _tell_key(self) -> None:
+        """That what was erased can't be recognised, where it can't; mail flows all the same."""
+        if self._tombstones.is_ours is False:
+            advice = "put back the ERASURE_KEY that hashed what was erased or shortened; doctor says more"
+            telemetry.emit("erased_not_recognised", reason="erasure_key", advice=advice)
 
     def answers(self) -> bool:
         """Whether the app could take mail in a moment ago: its settings for that are good, and storage answers."""

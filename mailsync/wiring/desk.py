@@ -179,6 +179,7 @@ class Desk(Steps):
                 queues=lambda: self.ingest_queues,
                 aside=lambda: self._prompt_aside,
                 instances=lambda: self._instances,
+                erased=lambda: self._tombstones.is_ours,
                 bound=lambda: self.settings.freshness_bound,
                 quiet=lambda: 2 * longest_pause(self.sweep_schedule()) + self.settings.sweep_spread + SLACK,
             ),

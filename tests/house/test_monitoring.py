@@ -367,6 +367,12 @@ def depth(log: Log, *values: float, queue: str = "nylas-messages-poison") -> Non
             id="records are not shortened for want of the key",
         ),
         pytest.param(
+            "needs-administrator",
+            lambda log: log.say("erased_not_recognised", reason="erasure_key", advice="put it back"),
+            {("erasure_key",)},
+            id="what was erased can come back for want of the key",
+        ),
+        pytest.param(
             "needs-administrator", lambda log: deferred(log, "dataverse_unavailable"), set(), id="an outage mends itself"
         ),
         pytest.param(

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mailsync.dataverse.address_book import AddressBook
 from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
-from mailsync.dataverse.resolver import Resolved, Resolver
+from mailsync.dataverse.resolver import Question, Resolved, Resolver
 from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, Scope, TransientError
 from mailsync.gates import Gate
 from mailsync.kinship import Kinship
@@ -25,7 +26,7 @@ from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
-from mailsync.storage.tombstones import Tombstones
+from mailsync.storage.tombstones import Tombstones, of_look
 from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
@@ -674,6 +675,25 @@ def test_an_erased_mail_stays_out_whoever_brings_it(desk: Desk, carl: tuple[str,
     assert desk.sightings.of(identity(letter)) == ()
 
 
+def test_a_mail_that_is_erased_while_it_is_written_is_not_written(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann)
+    work = desk.lay(grant, letter)
+    resolve = desk.writer._resolver.resolve
+
+    def slowly(question: Question) -> Resolved:
+        desk.tombstones.add([PSEUDONYMS.of_mail(identity(letter))])
+        return resolve(question)
+
+    desk.writer._resolver.resolve = slowly  # type: ignore[method-assign]
+    assert desk.writer.write(work) == Outcome(Kind.ERASED, "erased")
+    assert desk.dataverse.stand_in.email(identity(letter)) is None
+    record = desk.journal.recall(grant, work.message)
+    assert record is not None
+    assert (record.kind, record.activityid, bool(record.pseudonym)) == (Kind.ERASED, None, True)
+    assert desk.sightings.of(identity(letter)) == ()
+
+
 def test_finding_that_out_costs_dataverse_nothing(desk: Desk, carl: tuple[str, str]) -> None:
     grant, ann = desk.connect()
     desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
@@ -703,6 +723,35 @@ def test_a_mail_under_a_reused_message_id_is_erased_alone(desk: Desk, carl: tupl
     desk.tombstones.add([PSEUDONYMS.of_mail(str(written.activityid))])
     assert desk.writer.write(desk.lay(grant, second)).kind is Kind.ERASED
     assert desk.writer.write(desk.lay(grant, first)).kind is Kind.ALREADY_THERE
+
+
+@pytest.mark.parametrize(
+    ("folder", "shown"),
+    [
+        pytest.param("inbox", {}, id="from a contact"),
+        pytest.param("inbox", {"from": [{"email": 'Staff: "A, B" <a@x.example>, b@x.example;'}]}, id="from a group"),
+        pytest.param("inbox", {"from": [{"name": "Nobody"}], "subject": "Re: [list] Quote"}, id="without an address"),
+        pytest.param("sent", {"from": None, "body": None}, id="sent by nobody, empty"),
+        pytest.param("sent", {"from": [{"email": "us@elsewhere.example"}]}, id="sent under another address"),
+    ],
+)
+def test_the_look_that_a_tombstone_is_asked_for_is_that_of_the_email(
+    desk: Desk, carl: tuple[str, str], folder: str, shown: dict[str, Any]
+) -> None:
+    """Before the mail is mapped, and so before Dataverse is asked."""
+    grant, ann = desk.connect()
+    letter = mail(carl[0], ann, carl[0], body="<style>p{}</style><p>Hello,</p><p>see below</p>")
+    desk.writer.write(desk.lay(grant, letter, folder, overrides=shown))
+    (sighting,) = desk.sightings.of(identity(letter))
+    desk.sightings.erase(identity(letter))
+    look = PSEUDONYMS.of_guard(identity(letter), sighting.guard)
+    desk.tombstones.add([of_look(PSEUDONYMS.of_mail(identity(letter)), look)])
+    work = desk.lay(grant, letter, folder, overrides=shown)
+    desk.restart()
+    assert desk.writer.write(work).kind is Kind.ERASED
+    other = replace(letter, subject="Another", body="<p>Another</p>")
+    outcome = desk.writer.write(desk.lay(grant, other))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused"), "whatever stands there, or does not"
 
 
 def test_a_mail_whose_first_attempt_died_is_recognised_by_the_id_it_began_with(
@@ -786,6 +835,22 @@ def test_another_mail_under_the_id_of_one_whose_records_were_shortened_is_writte
     second = mail(carl[0], ann, subject="Another", body="<p>Another</p>", message_id=first.message_id)
     outcome = desk.writer.write(desk.lay(grant, second))
     assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
+
+
+def test_without_the_key_the_email_that_stands_tells_which_mail_it_is(desk: Desk, carl: tuple[str, str]) -> None:
+    grant, ann = desk.connect()
+    first = mail(carl[0], ann)
+    work = desk.lay(grant, first)
+    desk.writer.write(work)
+    shorten(desk, first, work)
+    desk.tombstones._own = None
+    second = mail(carl[0], ann, subject="Another", body="<p>Another</p>", message_id=first.message_id)
+    outcome = desk.writer.write(desk.lay(grant, second))
+    assert (outcome.kind, outcome.reason) == (Kind.WRITTEN, "message_id_reused")
+    outcome = desk.writer.write(desk.lay(grant, first))
+    assert (outcome.kind, outcome.activityid) == (Kind.ALREADY_THERE, identity(first))
+    desk.dataverse.stand_in.delete("email", identity(first))
+    assert desk.writer.write(desk.lay(grant, first)).kind is Kind.REMOVED, "what somebody removed stays gone"
 
 
 # not there yet, and trouble

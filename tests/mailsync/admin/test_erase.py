@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.data.tables import TableServiceClient
 
+from mailsync.erase import MOST_HITS
 from mailsync.storage.envelope import MESSAGES, SWEEPS, MessageItem, encode
 from mailsync.storage.tombstones import LIFE
+from mailsync.wiring import Wiring
 from sandbox.faults import Answer, Fault
 from sandbox.mail import Mail, Person
 from tests.mailsync.admin.desk import DAY, HOUR, Desk
@@ -119,6 +124,19 @@ def test_a_person_is_found_in_whatever_part_they_took(desk: Desk, how: str) -> N
     assert len(erase(desk, "--dataverse", "delete")["dataverse"]["deleted"]) == 1
 
 
+def test_an_email_that_does_not_name_them_is_found_by_the_copy_that_does(desk: Desk) -> None:
+    """The copy that was written tells less than another mailbox's, as one without the Bcc does."""
+    grant, other = desk.connect("ann"), desk.connect("bob")
+    letter = desk.mail(grant, sender=SAM, to=(Person(None, desk.address(other)),))
+    desk.arrive(other, letter)
+    desk.arrive(grant, replace(letter, cc=(Person(None, DORA),)))
+    kept = desk.arrive(other, desk.mail(other, sender=SAM))
+    (activityid,) = [str(row["activityid"]) for row in desk.emails() if row["subject"] == letter.subject]
+    assert erase(desk)["dataverse"]["emails"] == [activityid]
+    assert erase(desk, "--dataverse", "delete")["complete"]
+    assert holding(desk, kept)
+
+
 @pytest.mark.parametrize("table", ["contact", "lead", "systemuser"])
 def test_a_person_is_found_by_their_record_under_another_address_too(desk: Desk, table: str) -> None:
     columns = (
@@ -144,6 +162,32 @@ def test_others_who_write_from_a_companys_other_address_are_left_alone(desk: Des
     told = erase(desk, "--dataverse", "delete")
     assert (len(told["dataverse"]["deleted"]), len(desk.emails())) == (1, 1)
     assert told["dataverse"]["records_of_the_person"] == []
+
+
+def test_what_a_search_finds_beside_them_stays(desk: Desk) -> None:
+    grant = desk.connect()
+    desk.nylas.behaviour = replace(desk.nylas.behaviour, loose_search=True)
+    alike = [desk.mail(grant, sender=Person(None, one)) for one in (f"pan{DORA}", f"{DORA}.invalid")]
+    kept = [desk.arrive(grant, one) for one in alike]
+    tagged = desk.arrive(grant, desk.mail(grant, sender=Person(None, f"<{DORA.upper()}>")))
+    told = erase(desk, "--dataverse", "delete")
+    assert (len(told["dataverse"]["deleted"]), told["mailboxes"][0]["mails"]) == (1, 1)
+    assert (len(desk.emails()), kinds(desk, grant)) == (2, {"erased": 1, "written": 2})
+    assert all(holding(desk, one) for one in kept)
+    assert holding(desk, tagged) == []
+
+
+def test_a_search_that_tells_no_more_is_told_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = [desk.connect("ann", "microsoft"), desk.connect("bob", "google")]
+    for grant in grants:
+        for _ in range(3):
+            desk.deliver(grant)
+    monkeypatch.setitem(MOST_HITS, "microsoft", 3)
+    told = erase(desk, exit_code=1)
+    assert [one["grant"] for one in told["mailboxes"] if not one["looked_through"]] == grants[:1]
+    assert [kinds(desk, grant) for grant in grants] == [{"erased": 3}] * 2
+    monkeypatch.setitem(MOST_HITS, "microsoft", 4)
+    assert erase(desk)["complete"]
 
 
 @pytest.mark.parametrize("written", ["Dora@Fabrikam.Example", "dora+news@fabrikam.example"], ids=str)
@@ -333,6 +377,109 @@ def test_mail_that_comes_while_it_is_erased_is_found_the_second_time(desk: Desk)
     assert holding(desk, copy) == []
 
 
+# a Message-ID that is used again and again
+
+
+@pytest.fixture
+def scanner(desk: Desk) -> tuple[Desk, dict[str, str], Callable[..., Mail]]:
+    """Two colleagues with a scanner between them that sends each mail under one Message-ID."""
+    grants = {name: desk.connect(name) for name in ("ann", "bob")}
+    number = itertools.count(1)
+
+    def scan(*to: str) -> Mail:
+        people = [Person(None, desk.address(grants[one]) if one in grants else one) for one in to]
+        said = f"Scan {next(number)}"
+        return desk.mail(
+            grants["ann"],
+            sender=Person(None, "scan@printer.example"),
+            to=tuple(people),
+            subject=said,
+            body=f"<p>{said}</p>",
+            message_id="<scan@printer>",
+        )
+
+    return desk, grants, scan
+
+
+def subjects(desk: Desk) -> list[str]:
+    return sorted(str(row["subject"]) for row in desk.emails())
+
+
+def test_a_scan_to_the_person_goes_and_the_others_stay(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    """The first one keeps the Message-ID; theirs, which came to two mailboxes, stands under another id."""
+    desk, grants, scan = scanner
+    first, theirs = scan("ann", "bob"), scan("ann", "bob", DORA)
+    messages = {(name, one): desk.arrive(grants[name], one) for one in (first, theirs) for name in ("ann", "bob")}
+    assert subjects(desk) == ["Scan 1", "Scan 2"]
+
+    told = erase(desk, "--dataverse", "delete")
+    assert (told["complete"], told["tombstones"], len(told["dataverse"]["deleted"])) == (True, 3, 1)
+    assert [kinds(desk, grants[one]) for one in ("ann", "bob")] == [
+        {"erased": 1, "written": 1},
+        {"erased": 1, "already_there": 1},
+    ]
+    assert holding(desk, *(messages[one, theirs] for one in ("ann", "bob"))) == []
+    assert holding(desk, messages["ann", first])
+    carol = desk.connect("carol")
+    for scan_again in (first, theirs, scan("ann", desk.address(carol))):
+        desk.arrive(carol, scan_again)
+    assert subjects(desk) == ["Scan 1", "Scan 3"]
+    assert kinds(desk, carol) == {"already_there": 1, "erased": 1, "written": 1}
+    assert erase(desk)["tombstones"] == 1, "done again it finds the copy that came since"
+    assert kinds(desk, grants["ann"]) == {"erased": 1, "written": 1}
+
+
+def test_nor_do_the_others_go_where_the_first_one_was_the_persons(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    desk, grants, scan = scanner
+    theirs, second = scan("ann", DORA), scan("ann", "bob")
+    for one in (theirs, second):
+        desk.arrive(grants["ann"], one)
+    told = erase(desk, "--dataverse", "delete")
+    assert (told["complete"], told["tombstones"]) == (True, 2)
+    desk.arrive(grants["bob"], second)
+    desk.arrive(grants["bob"], theirs)
+    desk.arrive(grants["bob"], third := scan("bob"))
+    desk.arrive(grants["ann"], third)
+    assert subjects(desk) == ["Scan 2", "Scan 3"]
+    assert kinds(desk, grants["bob"]) == {"already_there": 1, "erased": 1, "written": 1}
+    assert erase(desk)["tombstones"] == 1, "bob's copy, which came since"
+
+
+def test_where_the_first_one_was_erased_the_persons_next_is_erased_by_its_own_look(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]],
+) -> None:
+    desk, grants, scan = scanner
+    desk.arrive(grants["ann"], scan("ann", DORA))
+    erase(desk, "--dataverse", "delete")
+    desk.deliver(grants["ann"], again := scan("ann", "bob", DORA))
+    erase(desk, "--dataverse", "delete")
+    desk.arrive(grants["bob"], again)
+    assert (desk.emails(), kinds(desk, grants["bob"])) == ([], {"erased": 1})
+
+
+@pytest.mark.parametrize("how", ["skipped", "never seen"])
+def test_of_a_scan_that_was_not_written_the_look_tells_that_it_is_another(
+    scanner: tuple[Desk, dict[str, str], Callable[..., Mail]], how: str
+) -> None:
+    desk, grants, scan = scanner
+    first, theirs = scan("ann"), scan("ann", DORA)
+    kept = desk.arrive(grants["ann"], first)
+    if how == "skipped":
+        gone = desk.arrive(grants["ann"], theirs, folder="junk")
+    else:
+        gone = desk.deliver(grants["ann"], theirs)
+    assert erase(desk)["tombstones"] == 2
+    assert holding(desk, kept)
+    assert holding(desk, gone) == []
+    desk.arrive(grants["bob"], first)
+    desk.arrive(grants["bob"], theirs)
+    assert kinds(desk, grants["bob"]) == {"already_there": 1, "erased": 1}
+
+
 # the person's own mailbox
 
 
@@ -358,6 +505,50 @@ def test_of_a_mailbox_that_was_the_persons_nothing_tells_whose_it_was(desk: Desk
     assert holding(desk, address.partition("@")[0], message, listed) == []
     assert kinds(desk, grant) == {"erased": 2, "written": 1}, "what named everybody is known by its hash alone"
     assert kinds(desk, other) == {"written": 1}
+
+
+def test_what_is_on_its_way_from_there_ends_at_its_tombstone(desk: Desk) -> None:
+    grant = desk.connect()
+    address = desk.address(grant)
+    desk.faults["dataverse"].add(Fault(Answer(503), times=1))
+    message = desk.deliver(grant)
+    desk.notify(grant, message)
+    (held,) = desk.take(MESSAGES)
+    desk.app.handle_message(held.encode())
+    desk.take(MESSAGES)
+    desk.nylas.disconnect(grant)
+    desk.sweep()
+    assert kinds(desk, grant) == {"deferred": 1}
+    assert erase(desk, address=address)["complete"]
+    desk.app.handle_message(held.encode())
+    desk.app.collect(held.encode())
+    desk.work()
+    assert holding(desk, message) == []
+    assert kinds(desk, grant) == {"erased": 1}
+
+
+def test_what_comes_to_rest_while_it_is_erased_is_found_the_second_time(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that has not heard of it yet puts the item of a disconnected mailbox aside between the two looks."""
+    grant = desk.connect()
+    address = desk.address(grant)
+    message = desk.deliver(grant)
+    desk.notify(grant, message)
+    held = desk.take(MESSAGES)
+    desk.nylas.disconnect(grant)
+    desk.sweep()
+
+    def settle(_wiring: Wiring) -> None:
+        while held:
+            desk.app.handle_message(held.pop().encode())
+            assert holding(desk, message)
+
+    monkeypatch.setattr("mailsync.admin.erase._settle", settle)
+    desk.arrive(other := desk.connect("bob"), desk.mail(other, sender=Person(None, address)))
+    told = erase(desk, address=address)
+    assert (told["complete"], told["put_aside"], told["own_mailboxes"]) == (True, 1, [grant])
+    assert holding(desk, message, address.partition("@")[0]) == []
 
 
 # what can't be done
@@ -395,6 +586,22 @@ def test_a_mailbox_that_could_not_be_looked_through_is_named_and_the_rest_is_don
     assert kinds(desk, grant) == {"erased": 1}
     desk.nylas.reauthenticate(other)
     assert erase(desk)["complete"]
+
+
+def test_a_message_that_can_not_be_read_is_known_by_its_id_and_the_next_ones_are_looked_at(desk: Desk) -> None:
+    grant = desk.connect()
+    written = desk.arrive(grant)
+    before = desk.deliver(grant, desk.mail(grant, ago=5 * HOUR))
+    odd = [
+        desk.deliver(grant, desk.mail(grant, ago=2 * HOUR), overrides=shown)
+        for shown in ({"to": "a list, once"}, {"headers": None})
+    ]
+    desk.nylas._box(grant).messages[written].overrides = {"headers": None}
+    told = erase(desk)
+    assert (told["complete"], told["mailboxes"][0]["mails"]) == (True, 4)
+    assert len(told["dataverse"]["emails"]) == 1
+    assert kinds(desk, grant) == {"erased": 4}
+    assert holding(desk, written, before, *odd) == []
 
 
 def test_without_the_privilege_to_delete_it_says_so_and_what_the_app_held_is_gone(desk: Desk) -> None:
@@ -440,3 +647,30 @@ def test_hundreds_of_mails_are_found_page_by_page(desk: Desk) -> None:
     told = erase(desk)
     assert (told["tombstones"], told["mailboxes"][0]["mails"]) == (260, 130)
     assert kinds(desk, grant) == {"erased": 130}
+
+
+@pytest.mark.parametrize("key", ["", "ff" * 32, "@Microsoft.KeyVault(SecretUri=https://v/secrets/erasure-key)"])
+def test_that_what_was_erased_is_not_recognised_is_told_with_each_sweep(
+    desk: Desk, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    def told() -> list[str]:
+        """What is told of it by a process with the settings as they are, which its status page says as well."""
+        caplog.clear()
+        app = type(desk.app)(desk.settings)
+        app.clock, app.hurry = desk.clock, desk.app.hurry
+        app.sweep_missed()
+        lines = [line for line in caplog.messages if "event=erased_not_recognised" in line]
+        status = app.status.read()
+        assert bool(lines) == any("key of what was erased" in task.title for task in status.verdict.tasks)
+        return lines
+
+    grant = desk.connect()
+    desk.settings["ERASURE_KEY"] = key
+    assert told() == [], "as long as nothing was erased there is nothing to recognise"
+    desk.settings["ERASURE_KEY"] = ERASURE_KEY
+    desk.arrive(grant)
+    erase(desk)
+    assert told() == []
+    desk.settings["ERASURE_KEY"] = key
+    (line,) = told()
+    assert "reason=erasure_key" in line

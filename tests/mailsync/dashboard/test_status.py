@@ -283,6 +283,7 @@ PARTS = {
     "queues": "queues",
     "aside": "what was put aside",
     "instances": "running instances",
+    "erased": "what was erased",
     "bound": "settings",
 }
 

@@ -227,6 +227,8 @@ LOW = DataverseStatus(at=NOW, requests_left=900, requests=6000, seconds_left=90.
         pytest.param({"instances": instances(stopped_until=NOW - 60)}, "good", "Mail is flowing.", id="the brake, let go"),
         pytest.param({"instances": instances(dataverse=LOW)}, "attention", "Mail is flowing. Dataverse's execution time is nearly used up.", id="budget"),
         pytest.param({"instances": instances(dataverse=replace(LOW, at=NOW - HOUR))}, "good", "Mail is flowing.", id="budget of long ago"),
+        pytest.param({"erased_is_recognised": True}, "good", "Mail is flowing.", id="what was erased is recognised"),
+        pytest.param({"erased_is_recognised": False}, "attention", "Mail is flowing. The key of what was erased is missing or another.", id="what was erased is not recognised"),
         pytest.param({"last_swept": NOW - QUIET - 1}, "trouble", "Mail is not flowing. No mailbox has been looked through of late.", id="the timer is silent"),
         pytest.param({"queues": (queue(put=NOW - HOUR),)}, "attention", "Mail is flowing. More is to be done than is done.", id="a queue that grows"),
         pytest.param({"queues": (queue(put=NOW - HOUR),), "instances": instances(last_noted=NOW - HOUR)}, "trouble", "Mail is not flowing. Mail waits and nobody takes it.", id="nobody takes it"),

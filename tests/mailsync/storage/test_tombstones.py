@@ -11,7 +11,8 @@ from mailsync.settings import StorageSettings
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.journal import hash_of
 from mailsync.storage.pseudonyms import Pseudonyms
-from mailsync.storage.tombstones import LIFE, Tombstones
+from mailsync.storage.tables import Row
+from mailsync.storage.tombstones import LIFE, OVERLAP, Tombstones, of_look
 from sandbox.azurite import Azurite
 from tests.mailsync.parts import NOW, PSEUDONYMS, Clock, Line, new_id
 
@@ -77,6 +78,24 @@ def test_the_same_is_noted_once(account: StorageAccount, clock: Clock) -> None:
     assert made(account, clock).add([mark]) == 0
 
 
+def test_of_a_mail_whose_look_is_known_that_look_alone_is_erased(account: StorageAccount, clock: Clock) -> None:
+    mine, mail = made(account, clock), new_id()
+    marks = [of_look(PSEUDONYMS.of_mail(mail), PSEUDONYMS.of_guard(mail, guard)) for guard in ("one", "two")]
+    assert mine.add(marks) == 2
+    assert mine.add([PSEUDONYMS.of_mail(mail)]) == 0, "nor is it noted whatever its look, once one is known"
+    for tombstones in (mine, made(account, clock)):
+        assert tombstones.has_erased(mail)
+        assert tombstones.has_erased(mail, lambda: "two")
+        assert not tombstones.has_erased(mail, lambda: "three")
+
+
+def test_a_mail_whose_look_nobody_knew_is_erased_whatever_it_looks_like(account: StorageAccount, clock: Clock) -> None:
+    tombstones, mail = made(account, clock), new_id()
+    tombstones.add([PSEUDONYMS.of_mail(mail)])
+    assert tombstones.has_erased(mail, lambda: "one")
+    assert tombstones.add([of_look(PSEUDONYMS.of_mail(mail), PSEUDONYMS.of_guard(mail, "one"))]) == 0
+
+
 def test_hundreds_are_noted_together(account: StorageAccount, clock: Clock) -> None:
     mails = [new_id() for _ in range(250)]
     assert made(account, clock).add(map(PSEUDONYMS.of_mail, mails)) == 250
@@ -93,6 +112,38 @@ def test_a_thousand_messages_cost_one_storage_call_a_minute(watched: tuple[Stora
             tombstones.may_hold(new_id(), hash_of("m"), NOW)
         assert len(line.requests) == minute
         clock.now += LIFE
+
+
+def test_what_was_read_an_hour_ago_is_not_read_again(other_account: StorageAccount, clock: Clock) -> None:
+    mine = made(other_account, clock)
+    mails = [new_id() for _ in range(30)]
+    mine.add(map(PSEUDONYMS.of_mail, mails))
+    read: list[str] = []
+
+    class Counting(Tombstones):
+        def _learn(self, row: Row) -> None:
+            read.append(row["RowKey"])
+            super()._learn(row)
+
+    running = Counting(other_account, PSEUDONYMS, clock=clock)
+    assert running.has_erased(mails[0])
+    assert len(read) == 30
+    clock.now += OVERLAP + LIFE
+    assert running.has_erased(mails[0])
+    read.clear()
+    clock.now += LIFE
+    assert running.has_erased(mails[29])
+    assert read == []
+
+
+def test_one_whose_clock_is_late_is_heard_of_all_the_same(account: StorageAccount, clock: Clock) -> None:
+    running, mail = made(account, clock), new_id()
+    clock.now += OVERLAP + LIFE
+    assert not running.has_erased(mail)
+    made(account, late := Clock(clock.now - OVERLAP / 2)).add([PSEUDONYMS.of_mail(mail)])
+    assert late.now < clock.now
+    clock.now += LIFE
+    assert running.has_erased(mail)
 
 
 def test_without_a_key_nothing_is_known_and_nobody_asks(watched: tuple[StorageAccount, Line], clock: Clock) -> None:

@@ -56,7 +56,7 @@ from tests.mapping.strategies import (
 )
 
 law = settings(
-    max_examples=int(os.environ.get("LAW_EXAMPLES", "200")),  # more for an hour's search by hand
+    max_examples=int(os.environ.get("LAW_EXAMPLES", "100")),  # more for an hour's search by hand
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

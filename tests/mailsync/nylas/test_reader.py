@@ -365,12 +365,31 @@ def test_a_header_that_can_t_be_had_is_none(nylas: NylasServed, grant: str, answ
         pytest.param({"data": {"id": "m", "object": "message"}}, id="no raw message"),
         pytest.param({"data": {"raw_mime": ""}}, id="an empty one"),
         pytest.param({"data": {"raw_mime": "AAA?"}}, id="no base64"),
-        pytest.param(b"<html>", id="something else"),
+        pytest.param({"data": {"text": "a" * 2_200_000}}, id="much else"),
     ],
 )
 def test_an_answer_without_a_raw_message_holds_no_header(nylas: NylasServed, grant: str, body: object) -> None:
     say(nylas, 200, body)
     assert not nylas.reader().header(grant, "m")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>Sign in</html>", id="a page"),
+        pytest.param(b"<html>" + b"a" * 2_200_000, id="a long page"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'{"data"', id="a beginning"),
+    ],
+)
+def test_what_is_no_answer_of_nylas_is_trouble_and_no_mail_without_a_header(
+    nylas: NylasServed, grant: str, body: bytes
+) -> None:
+    """Mail without a header counts as private, and would stay out for good."""
+    say(nylas, 200, body)
+    with pytest.raises(TransientError) as error:
+        nylas.reader().header(grant, "m")
+    assert error.value.reason == "nylas_shape"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503], ids=str)

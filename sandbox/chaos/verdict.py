@@ -141,17 +141,27 @@ class Judge:
             )
 
     def _regardings(self, letter: Letter, standing: dict[str, Row]) -> set[str | None]:
-        """What it may be about: its own first contact outside, else account, else lead; or what a mail above is."""
+        """What it may be about: its own first contact outside, else account, else lead; or what a mail above is, or one
+        beside it that came before any above."""
         named = [self._outside(letter, but=mask) for mask in ((0, 4) if len(letter.lies_in) > 1 else (0,))]
         own = {self._first_record(some) for some in named}
         above = [
             standing[one.subject]["_regardingobjectid_value"]
-            for one in letter.before
+            for one in (*letter.before, *self._beside(letter))
             if one.subject in standing and not self._outside(letter).isdisjoint(self._outside(one))
         ]
         if own == {None} and len(letter.before) == 1 and above:
             return set(above)
         return {*own, *above}
+
+    def _beside(self, letter: Letter) -> list[Letter]:
+        """The mails that answer one which this one answers as well."""
+        answered = {one.subject for one in letter.before}
+        return [
+            one
+            for one in self._letters
+            if one.subject != letter.subject and not answered.isdisjoint(above.subject for above in one.before)
+        ]
 
     def _first_record(self, addresses: Iterable[str]) -> str | None:
         known = [record for record in map(self._cast.records.get, addresses) if record]

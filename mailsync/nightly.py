@@ -7,6 +7,7 @@ finds missing, a person brings back with `verify --repair`.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -37,18 +38,18 @@ UNSEEN = frozenset({Listing.SIGN_IN.value, Listing.DISCONNECTED.value})
 class Deadline:
     """When the time for something is up."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, stopwatch: Callable[[], float] = time.monotonic) -> None:
+        self._stopwatch = stopwatch
         self._at = float("inf")
 
     def begin(self, seconds: float) -> None:
         """The time is up so many seconds from now."""
-        self._at = self._clock() + seconds
+        self._at = self._stopwatch() + seconds
 
     @property
     def is_over(self) -> bool:
         """Whether the time is up."""
-        return self._clock() >= self._at
+        return self._stopwatch() >= self._at
 
     def check(self) -> None:
         """Raise OutOfTimeError when the time is up."""

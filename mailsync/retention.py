@@ -6,6 +6,7 @@ A few thousand records are looked at in one run, and the next goes on from there
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -45,6 +46,7 @@ class Retention:
         tombstones: Tombstones,
         walks: Walks,
         clock: Callable[[], float],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._sightings = sightings
@@ -52,6 +54,7 @@ class Retention:
         self._tombstones = tombstones
         self._walks = walks
         self._clock = clock
+        self._stopwatch = stopwatch
 
     def shorten(self, *, keep: int) -> None:
         """Shorten what was last noted longer ago than `keep` seconds, and is of no younger date; forget what was
@@ -88,7 +91,8 @@ class Retention:
         if walk.at == START and walk.ended is not None and now - walk.ended < REST:
             return 0
         done = looked_at = 0
-        while looked_at < MOST and self._clock() - now < BUDGET:
+        deadline = self._stopwatch() + BUDGET
+        while looked_at < MOST and self._stopwatch() < deadline:
             rows, place = portion(walk.at, PORTION)
             done += work(rows)
             looked_at += len(rows)

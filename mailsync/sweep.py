@@ -7,6 +7,7 @@ whoever sent it. One sweep of a mailbox runs at a time.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -102,6 +103,7 @@ class MailboxSweeper:
         page_size: int,
         measures: Measures,
         clock: Callable[[], float],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._journal = journal
@@ -113,6 +115,7 @@ class MailboxSweeper:
         self._page_size = page_size
         self._measures = measures
         self._clock = clock
+        self._stopwatch = stopwatch
 
     def record(self, item: GrantItem) -> None:
         """Note that a grant expired or was deleted.
@@ -248,7 +251,7 @@ class MailboxSweeper:
 
         `again`: the sweep before this one may have died between noting messages as queued and queueing them.
         """
-        deadline = self._clock() + BUDGET
+        deadline = self._stopwatch() + BUDGET
         for restart in range(RESTARTS + 1):
             window, cursor = listing.left, None
             try:
@@ -259,7 +262,7 @@ class MailboxSweeper:
                     if cursor is None:
                         return True
                     listing.left = self._left(listing.left, page)
-                    if self._clock() > deadline and listing.left.before < listing.window.before:
+                    if self._stopwatch() > deadline and listing.left.before < listing.window.before:
                         return False
             except CursorError:
                 if restart == RESTARTS:

@@ -6,6 +6,7 @@ repeated after a crash: the email's id stands in the journal before the first wr
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -119,6 +120,7 @@ class EmailWriter:
         nylas_id_column: str | None,
         measures: Measures,
         clock: Callable[[], float],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emails = emails
         self._resolver = resolver
@@ -133,10 +135,11 @@ class EmailWriter:
         self._nylas_id_column = nylas_id_column
         self._measures = measures
         self._clock = clock
+        self._stopwatch = stopwatch
 
     def write(self, item: MessageItem) -> Outcome:
         """Bring one message into Dataverse, or say why not. Raises what `errors` names."""
-        started = self._clock()
+        started = self._stopwatch()
         known = self._journal.get(item.grant, item.message, date=item.date)
         if known is not None and known.kind.is_final:
             emit("message_known", grant=item.grant, message=item.message, outcome=known.kind, source=item.source)
@@ -154,7 +157,7 @@ class EmailWriter:
             reason=outcome.reason,
             source=item.source,
             attempt=item.attempt or None,
-            took_ms=round((self._clock() - started) * 1000),
+            took_ms=round((self._stopwatch() - started) * 1000),
             end_to_end_ms=round(waited * 1000) if waited is not None else None,
         )
         return outcome
@@ -318,7 +321,7 @@ class EmailWriter:
         email = decided.email
         if self._was_erased(decided.facts) or self._tombstones.has_erased(str(email.activityid), lambda: email.guard):
             raise _ErasedMeanwhileError
-        if self._clock() - decided.attempt.started > BUDGET:
+        if self._stopwatch() - decided.attempt.started > BUDGET:
             raise TransientError(
                 "this mail takes long; it goes on from its queue where it was",
                 reason="out_of_time",

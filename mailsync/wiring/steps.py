@@ -52,7 +52,7 @@ class Steps(Services):
         from mailsync.listings import Patience
         from mailsync.nightly import LONGEST_PAUSE, TRIES, Deadline, Nightly
 
-        deadline = Deadline(self.clock)
+        deadline = Deadline()
         patience = Patience(
             pause=lambda seconds: time.sleep(seconds / self.hurry),
             random=Random(),  # noqa: S311

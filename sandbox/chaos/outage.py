@@ -16,7 +16,7 @@ from sandbox.nylas import NylasStandIn
 from sandbox.world import World
 
 DAY = 86_400.0
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Real seconds that the app has to make up for it afterwards."""
 IDA = Character("Ida Sørensen", "ida@fjordlight.example", "systemuser", None, "google", ())
 

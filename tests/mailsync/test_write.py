@@ -27,7 +27,7 @@ from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
 from mailsync.storage.tombstones import Tombstones, of_look
-from mailsync.write import SENDERS_COPY_PATIENCE, EmailWriter
+from mailsync.write import BUDGET, SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
@@ -68,6 +68,7 @@ class Desk:
         self.measures = measures_of(account, clock)
         self.policy: Policy = policy()
         self.adopt_existing = True
+        self.stopwatch = Clock()
         self.large_files: Gate = gate("files", concurrency=2)
         self.nylas_id_column: str | None = None
         self._writer: EmailWriter | None = None
@@ -100,6 +101,7 @@ class Desk:
                 nylas_id_column=self.nylas_id_column,
                 measures=self.measures,
                 clock=self.clock,
+                stopwatch=self.stopwatch,
             )
         return self._writer
 
@@ -568,6 +570,32 @@ def test_few_mails_with_large_files_are_written_at_a_time(
     assert desk.writer.write(desk.lay(second, letter)).kind is Kind.ALREADY_THERE
     assert desk.row(identity(letter))["statecode"] == 1
     assert desk.large_files.passed == 2 * passes
+
+
+def test_a_mail_that_takes_long_goes_back_to_its_queue_and_on_from_where_it_was(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    grant, ann = desk.connect("microsoft")
+    files = tuple(File(f"{name}.bin", "application/x-b", name.encode() * 2_000_000) for name in "abc")
+    letter = mail(carl[0], ann, files=files)
+    work = desk.lay(grant, letter)
+
+    def slow(table: str, _: object) -> None:
+        if table == "activitymimeattachment":
+            desk.stopwatch.now += BUDGET / 2 + 1
+
+    desk.dataverse.stand_in.behaviour.plug_in = slow
+    try:
+        with pytest.raises(TransientError) as waits:
+            desk.writer.write(work)
+        assert waits.value.reason == "out_of_time"
+        assert desk.row(identity(letter))["statecode"] == 0
+        desk.writer.write(work)
+    finally:
+        desk.dataverse.stand_in.behaviour.plug_in = lambda _table, _values: None
+    assert desk.row(identity(letter))["statecode"] == 1
+    held = desk.dataverse.stand_in.rows("activitymimeattachment", _objectid_value=identity(letter))
+    assert sorted(str(row["filename"]) for row in held) == ["a.bin", "b.bin", "c.bin"]
 
 
 def test_and_so_does_an_update_of_a_message_that_still_waits_for_its_backfill(

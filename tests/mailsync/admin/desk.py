@@ -9,12 +9,17 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+import requests
 from azure.core.exceptions import ResourceNotFoundError
+from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
 from starlette.types import Receive, Scope, Send
+from typer import testing
 from typer.testing import CliRunner, Result
 
 from mailsync import ingest
@@ -32,6 +37,9 @@ MOST_ROUNDS = 60
 """How often a test's queues are emptied before their items count as going round without end."""
 LONGEST_WAIT = 20.0
 """Seconds for what is hidden on a queue to be shown."""
+AT_ONCE = 32
+"""Messages that a queue gives at once, at most."""
+testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined]  # else built anew for each command
 
 
 class Clock:
@@ -95,6 +103,7 @@ class Desk:
     clock: Clock
     app: Wiring
     """The function app's own parts; a command has others."""
+    _queues: dict[str, QueueClient] = field(default_factory=dict)
 
     # what happens in the world
 
@@ -174,14 +183,15 @@ class Desk:
     def take(self, name: str) -> list[str]:
         """The texts on a queue, taken off it."""
         taken: list[str] = []
-        with self.queue(name) as client:
-            try:
-                while some := list(client.receive_messages(messages_per_page=32, max_messages=32)):
-                    for message in some:
-                        client.delete_message(message)
-                        taken.append(message.content)
-            except ResourceNotFoundError:
-                pass
+        client = self.queue(name)
+        with suppress(ResourceNotFoundError):
+            while len(taken) % AT_ONCE == 0:
+                some = list(client.receive_messages(messages_per_page=AT_ONCE, max_messages=AT_ONCE))
+                for message in some:
+                    client.delete_message(message)
+                    taken.append(message.content)
+                if not some:
+                    break
         return taken
 
     def awaited(self, name: str, number: int) -> list[str]:
@@ -198,9 +208,14 @@ class Desk:
         return [decode(text) for text in self.take(name)]
 
     def queue(self, name: str) -> QueueClient:
-        return QueueClient.from_connection_string(
-            self.settings["AzureWebJobsStorage"], name, message_decode_policy=TextBase64DecodePolicy()
-        )
+        if name not in self._queues:
+            self._queues[name] = QueueClient.from_connection_string(
+                self.settings["AzureWebJobsStorage"],
+                name,
+                message_decode_policy=TextBase64DecodePolicy(),
+                transport=RequestsTransport(session=requests.Session(), use_env_settings=False),
+            )
+        return self._queues[name]
 
     # what a person does
 

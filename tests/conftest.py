@@ -22,13 +22,21 @@ SCRUBBED = (
     "JOURNAL_",
 )
 
+NUMBERED, MORE = 24, 900
+
 for _name in [name for name in os.environ if name.startswith(SCRUBBED)]:
     del os.environ[_name]
 
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
-    """The storage emulator. In its first account each test uses queues, tables or grants of its own; the others are for
-    whole worlds, one each."""
-    with Azurite(accounts=24) as running:
+    """The storage emulator. In its first account each test uses queues, tables or grants of its own; the next ones are for
+    whole worlds, by their numbers, and all others for whoever takes the next of `storages`."""
+    with Azurite(accounts=NUMBERED + MORE) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def storages(azurite: Azurite) -> Iterator[str]:
+    """Connection strings of accounts nobody has used yet."""
+    return iter(azurite.connection_strings[NUMBERED:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +136,29 @@ def load_model(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Model:
     """The declarations of these applications, with an organisation's own columns and tables added."""
+    found = _tables(apps, custom or {}, tables or {}) if custom or tables else dict(_usual_tables(tuple(apps)))
+    return Model(tables=found, sets={table.set: table for table in found.values()})
+
+
+@cache
+def _usual_tables(apps: tuple[str, ...]) -> dict[str, Table]:
+    return _tables(apps, {}, {})
+
+
+def _tables(
+    apps: Collection[str],
+    custom: Mapping[str, Mapping[str, Mapping[str, object]]],
+    tables: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Table]:
     document = tomllib.loads((Path(__file__).with_name("tables.toml")).read_text(encoding="utf-8"))
-    for logical, columns in (custom or {}).items():
+    for logical, columns in custom.items():
         document[logical].setdefault("columns", {}).update(columns)
-    for number, (logical, entry) in enumerate((tables or {}).items(), start=_FIRST_CUSTOM_CODE):
+    for number, (logical, entry) in enumerate(tables.items(), start=_FIRST_CUSTOM_CODE):
         named = {"code": number, "key": f"{logical}id", "privilege": logical}
         document[logical] = {**_CUSTOM, **named, **entry}
         _regard(document["email"], logical, entry.get("regarding"))
     installed = {logical for logical, entry in document.items() if entry["app"] in (*apps, "custom")}
-    found = {logical: _table(logical, document[logical], installed) for logical in document if logical in installed}
-    return Model(tables=found, sets={table.set: table for table in found.values()})
+    return {logical: _table(logical, document[logical], installed) for logical in document if logical in installed}
 
 
 def _regard(email: dict[str, Any], logical: str, navigation: str | None) -> None:

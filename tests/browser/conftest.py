@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from sandbox.azurite import Azurite
 from sandbox.browser import NoBrowserError, started
 from tests.browser.served import Served, wiring_for
 from tests.browser.states import STATES, Scene, laid_out
@@ -34,16 +33,15 @@ def scenes() -> dict[str, Scene]:
 
 
 @pytest.fixture(scope="session")
-def served(scenes: dict[str, Scene]) -> Iterator[Served]:
+def served(scenes: dict[str, Scene], storages: Iterator[str]) -> Iterator[Served]:
     """Every state, and one whose storage is out of reach."""
-    with Azurite(accounts=len(STATES) + 2) as azurite, nobody() as port:
-        free = iter(azurite.connection_strings)
+    with nobody() as port:
         worlds = {}
         for name in STATES:
-            storage = next(free)
+            storage = next(storages)
             scenes[name] = laid_out(name, storage, NOW)
             worlds[name] = wiring_for(storage, lambda: NOW)
-        dead = re.sub(r"(Endpoint=http://127\.0\.0\.1:)\d+", rf"\g<1>{port}", next(free))
+        dead = re.sub(r"(Endpoint=http://127\.0\.0\.1:)\d+", rf"\g<1>{port}", next(storages))
         worlds["broken"] = wiring_for(dead, lambda: NOW)
         with Served(worlds) as running:
             yield running

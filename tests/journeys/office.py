@@ -31,7 +31,7 @@ from sandbox.world import APP, World
 
 DOMAIN = "fjordlight.example"
 """The office's own domain."""
-POLL = 0.1
+POLL = 0.5
 """Seconds between two looks into a queue; host.json's two seconds would be most of what these tests take."""
 PATIENCE = 60.0
 """Seconds a message may take to end up somewhere, gates and delays included, on a machine that does much else."""

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from mailsync.wiring import Wiring
-from sandbox.azurite import Azurite
 from sandbox.dataverse import DataverseStandIn
 from sandbox.entra import EntraStandIn
 from sandbox.faults import Faults
@@ -20,7 +19,6 @@ from tests.mailsync.admin.desk import App, Clock, Desk
 
 TENANT = "0f6d2c1a-9b7e-4a53-8c1d-5e4f3a2b1c0d"
 CLIENT = "7a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
-MOST_DESKS = 800
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +35,6 @@ def bundle(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def accounts() -> Iterator[Iterator[str]]:
-    """Connection strings of accounts nobody has used yet."""
-    with Azurite(accounts=MOST_DESKS) as running:
-        yield iter(running.connection_strings)
-
-
-@pytest.fixture(scope="session")
 def entra(certificate: Certificate) -> Iterator[tuple[EntraStandIn, str]]:
     stand_in = EntraStandIn(TENANT, CLIENT, "a secret of Entra")
     with Server(stand_in.app, certificate=certificate) as server:
@@ -52,18 +43,18 @@ def entra(certificate: Certificate) -> Iterator[tuple[EntraStandIn, str]]:
 
 @pytest.fixture
 def desk(
-    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+    certificate: Certificate, bundle: Path, storages: Iterator[str], entra: tuple[EntraStandIn, str]
 ) -> Iterator[Desk]:
-    with opened(certificate, bundle, accounts, entra) as one:
+    with opened(certificate, bundle, storages, entra) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def idle_desk(
-    certificate: Certificate, bundle: Path, accounts: Iterator[str], entra: tuple[EntraStandIn, str]
+    certificate: Certificate, bundle: Path, storages: Iterator[str], entra: tuple[EntraStandIn, str]
 ) -> Iterator[Desk]:
     """A desk where nothing ever happens, for what is refused before anything does."""
-    with opened(certificate, bundle, accounts, entra) as one:
+    with opened(certificate, bundle, storages, entra) as one:
         yield one
 
 
@@ -71,7 +62,7 @@ def idle_desk(
 def opened(
     certificate: Certificate,
     bundle: Path,
-    accounts: Iterator[str],
+    storages: Iterator[str],
     entra: tuple[EntraStandIn, str],
     more: Mapping[str, str] | None = None,
     **organisation: Any,
@@ -85,7 +76,7 @@ def opened(
         faults = {"nylas": Faults(nylas.app), "dataverse": Faults(dataverse.app)}
         urls = {name: stack.enter_context(Server(app, certificate=certificate)).url for name, app in faults.items()}
         settings = {
-            "AzureWebJobsStorage": next(accounts),
+            "AzureWebJobsStorage": next(storages),
             "NYLAS_API_KEY": nylas.api_key,
             "NYLAS_API_URI": urls["nylas"],
             "NYLAS_WEBHOOK_SECRET": "a secret of the webhook",

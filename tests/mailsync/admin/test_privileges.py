@@ -231,7 +231,7 @@ STEPS: tuple[Step, ...] = (
 def story(
     certificate: Certificate,
     bundle: Path,
-    accounts: Iterator[str],
+    storages: Iterator[str],
     entra: tuple[EntraStandIn, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
@@ -242,7 +242,7 @@ def story(
         "DATAVERSE_NYLAS_ID_COLUMN": "contoso_nylasid",
         "ERASURE_KEY": ERASURE_KEY,
     }
-    with opened(certificate, bundle, accounts, entra, more, tables=PROJECT, custom=COLUMN) as desk:
+    with opened(certificate, bundle, storages, entra, more, tables=PROJECT, custom=COLUMN) as desk:
         yield Story(desk)
 
 

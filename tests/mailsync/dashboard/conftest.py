@@ -7,19 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mailsync.wiring import Wiring
-from sandbox.azurite import Azurite
 from tests.browser.served import wiring_for
 from tests.browser.states import Scene, laid_out
 from tests.mailsync.parts import NOW
 
 Lay = Callable[[str], tuple[Scene, Wiring]]
-
-
-@pytest.fixture(scope="session")
-def storages() -> Iterator[Iterator[str]]:
-    """Connection strings of accounts nobody has used yet."""
-    with Azurite(accounts=30) as running:
-        yield iter(running.connection_strings)
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,10 @@ from mailsync.storage.envelope import MESSAGES, SWEEPS, MessageItem, SweepItem, 
 from mailsync.wiring import Wiring
 from sandbox.faults import Answer as Told
 from sandbox.faults import Fault
-from tests.mailsync.admin.conftest import accounts, bundle, certificate, desk, entra
+from tests.mailsync.admin.conftest import bundle, certificate, desk, entra
 from tests.mailsync.admin.desk import DAY, HOUR, Desk
 
-__all__ = ["accounts", "bundle", "certificate", "desk", "entra"]
+__all__ = ["bundle", "certificate", "desk", "entra"]
 
 JSON = {"Content-Type": "application/json", "x-functions-key": "k"}
 

@@ -163,7 +163,7 @@ def test_a_run_does_a_portion_and_the_next_goes_on_there(archive: Archive, monke
     for _ in range(4):
         archive.run()
         counts.append(len(archive.shortened()))
-    assert counts[0] == 4
+    assert 0 < counts[0] <= 4, "a shortened record has another key, and may come by once more"
     assert counts == sorted(counts)
     archive.run(times=4)
     assert archive.shortened() == set("abcdefghij")

@@ -176,7 +176,7 @@ class Connected:
         )
 
     def header(self, grant: str, message: str, *, live: bool = False) -> tuple[Header | None, ...] | None:
-        """The whole header of a message, from its raw form; None where it can't be had. Raises as `read`."""
+        """The whole header of a message, from its raw form; None where it is refused. Raises as `read`."""
         return self._asked(grant, lambda: self._reader.header(grant, message, live=live))
 
     def file(

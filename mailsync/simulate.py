@@ -113,8 +113,11 @@ class Simulator:
         return replace(told, activityid=str(identity_of(read.message, address).activityid))
 
     def header(self, mailbox: Mailbox, message: str) -> tuple[Header | None, ...] | None:
-        """The whole header of a message."""
-        return self._patience(lambda: self._connected.header(mailbox.grant, message))
+        """The whole header of a message; None where it can't be had."""
+        try:
+            return self._patience(lambda: self._connected.header(mailbox.grant, message))
+        except MessageGoneError:
+            return None
 
     def organisation(self) -> Organisation:
         """What makes an address ours, by the deployed policy."""

@@ -16,7 +16,7 @@ from mailsync.connected import Connected
 from mailsync.dataverse.creation import Creation, Put, Written
 from mailsync.dataverse.emails import Emails, Standing
 from mailsync.dataverse.resolver import Resolved, Resolver
-from mailsync.errors import MessageError, TransientError
+from mailsync.errors import MessageError, MessageGoneError, TransientError
 from mailsync.files import content_of
 from mailsync.gates import Gate
 from mailsync.judging import Facts
@@ -43,6 +43,8 @@ from mapping.tracking import Skip, Step, asks_headers, judge
 SENDERS_COPY_PATIENCE = 180
 """Seconds a colleague's copy waits for the sender's own, which alone knows the Bcc."""
 FIRST_WAIT = 5.0
+HEADERLESS_AFTER = 4
+"""Tries in which Nylas found no raw form of a message that it shows; then its header counts as unknown."""
 BUDGET = 240.0
 """Seconds after which a write goes back to its queue between two steps, to go on where it was."""
 LARGE = 1_000_000
@@ -233,12 +235,19 @@ class EmailWriter:
         return Outcome(Kind.ERASED, ERASED)
 
     def _with_header(self, item: MessageItem, facts: Facts) -> Facts:
-        """The facts with the whole header, read now if a rule needs it and it did not come along."""
+        """The facts with the whole header, read now if a rule needs it and it did not come along.
+
+        Nylas shows the message and finds no raw form of it: that may pass, and without a header the mail may stay out.
+        """
         if facts.header is not None or not asks_headers(facts.copy, self._policy):
             return facts
-        return replace(
-            facts, header=self._connected.header(item.grant, item.message, live=not is_backfills(item.source))
-        )
+        try:
+            header = self._connected.header(item.grant, item.message, live=not is_backfills(item.source))
+        except MessageGoneError:
+            if item.misses + 1 < HEADERLESS_AFTER:
+                raise
+            header = None
+        return replace(facts, header=header)
 
     def _written(self, attempt: _Attempt, entry: Entry, known: Entry | None) -> Outcome:
         facts = attempt.facts

@@ -162,13 +162,14 @@ class Reader:
     def header(self, grant: str, message: str, *, live: bool = False) -> tuple[Header, ...] | None:
         """The whole header of a message, from the beginning of its raw form; one request, broken off behind it.
 
-        None where it can't be had: the provider has no raw form of it, or the grant may not read it.
+        None where it can't be had: Nylas refuses its raw form, or the grant may not read it. Raises MessageGoneError
+        where there is none, or none yet.
         """
         params = {"fields": "raw_mime"}
         try:
             with self._streamed(grant, self._message_url(grant, message), params, live=live) as pieces:
                 return _header_in(pieces)
-        except (MessageError, MessageGoneError):
+        except MessageError:
             return None
         except GrantError as error:
             if error.reason == "grant_lacks_scope":

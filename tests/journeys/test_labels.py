@@ -73,9 +73,10 @@ def test_private_mail_stays_out_and_costs_one_read_more_only_where_nylas_lacks_i
 
 
 def test_mail_whose_header_nobody_gives_counts_as_private(office: Office) -> None:
+    """At once where its raw form is refused."""
     mail = office.mail(office.contact(), office.ida.owner)
     copy = office.lay(mail, notify=False)
-    office.world.nylas.refuse_raw_mime(office.ida.grant, copy.id, status=404)
+    office.world.nylas.refuse_raw_mime(office.ida.grant, copy.id, status=400)
     office.tell_by_hand(copy)
     assert office.outcome(copy)["reason"] == "private"
 

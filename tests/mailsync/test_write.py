@@ -27,7 +27,7 @@ from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sightings
 from mailsync.storage.tombstones import Tombstones, of_look
-from mailsync.write import BUDGET, SENDERS_COPY_PATIENCE, EmailWriter
+from mailsync.write import BUDGET, HEADERLESS_AFTER, SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
 from sandbox.faults import Answer, DropAfter, Fault
@@ -321,6 +321,20 @@ def test_a_skip_is_decided_anew_when_the_mail_was_moved(desk: Desk, carl: tuple[
 
 
 # the same mail in two mailboxes
+
+
+def test_a_raw_form_that_is_not_found_is_asked_for_some_times_before_its_header_is_unknown(
+    desk: Desk, carl: tuple[str, str]
+) -> None:
+    """An unknown header counts as private, and what is skipped as private stays out."""
+    grant, ann = desk.connect("imap")
+    work = desk.lay(grant, mail(carl[0], ann))
+    desk.nylas.stand_in.refuse_raw_mime(grant, work.message, 404)
+    for misses in range(HEADERLESS_AFTER - 1):
+        with pytest.raises(MessageGoneError):
+            desk.writer.write(item(grant, work.message, misses=misses))
+    last = desk.writer.write(item(grant, work.message, misses=HEADERLESS_AFTER - 1))
+    assert (last.kind, last.reason) == (Kind.SKIPPED, "private")
 
 
 @pytest.mark.parametrize("first", ["sender", "recipient"])

@@ -352,11 +352,18 @@ def test_the_whole_header_is_read_from_the_beginning_of_the_raw_message(nylas: N
     assert nylas.server.requests == before + 1
 
 
-@pytest.mark.parametrize("answer", [404, 400, 403], ids=str)
+@pytest.mark.parametrize("answer", [400, 403], ids=str)
 def test_a_header_that_can_t_be_had_is_none(nylas: NylasServed, grant: str, answer: int) -> None:
     message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
     say(nylas, answer, {"error": {"type": "x", "message": "y"}})
     assert nylas.reader().header(grant, message) is None
+
+
+def test_a_raw_form_that_is_not_found_may_be_found_later(nylas: NylasServed, grant: str) -> None:
+    message = nylas.stand_in.deliver(grant, mail("dora@fabrikam.example"), notify=False)
+    nylas.stand_in.refuse_raw_mime(grant, message, 404)
+    with pytest.raises(MessageGoneError):
+        nylas.reader().header(grant, message)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ FOR_DATAVERSE = frozenset(
 """What it takes to talk to Dataverse, whatever else is still missing."""
 FOR_NYLAS = frozenset({"NYLAS_API_KEY", "NYLAS_API_URI"})
 """What it takes to talk to Nylas."""
+FOR_WEBHOOK = frozenset({"NYLAS_WEBHOOK_SECRET"})
+"""What only the webhook needs: while it is missing, mail still comes by the sweep."""
+STORAGE = "AzureWebJobsStorage"
+"""How each setting begins that says which storage account is meant."""
 
 
 class SettingsError(ConfigurationError):
@@ -156,10 +160,11 @@ class Settings:
     ca_bundle: str | None
 
     @classmethod
-    def from_env(cls, env: Env, *, only: Collection[str] | None = None) -> Settings:
+    def from_env(cls, env: Env, *, only: Collection[str] | None = None, but: Collection[str] = ()) -> Settings:
         """Raises SettingsError naming every missing or malformed setting.
 
-        `only`: those that are needed. What is wrong with others is passed over, and they are not to be used then.
+        `only` those are needed, or all `but` those. What is wrong with others is passed over, and they are not to be
+        used then.
         """
         reading = _Reading(env)
         settings = cls(
@@ -182,9 +187,8 @@ class Settings:
             authority_host=reading.optional("AZURE_AUTHORITY_HOST", _text, None),
             ca_bundle=reading.optional("REQUESTS_CA_BUNDLE", _text, None),
         )
-        problems = reading.problems
-        if only is not None:
-            problems = {name: problem for name, problem in problems.items() if name in only}
+        needed = set(reading.problems if only is None else only) - set(but)
+        problems = {name: problem for name, problem in reading.problems.items() if name in needed}
         if problems:
             raise SettingsError(problems)
         return settings

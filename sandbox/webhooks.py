@@ -15,6 +15,7 @@ import itertools
 import os
 import random
 import secrets
+import string
 import threading
 import time
 import uuid
@@ -40,6 +41,8 @@ TRIGGERS = frozenset(
 RETRIED = frozenset({408, 429, 502, 503, 504, 507})
 """The only answers after which Nylas tries again (developer.nylas.com, notifications, 2026); a 500 is not."""
 
+_LETTERS = string.ascii_letters + string.digits
+"""What the id of a webhook is made of."""
 ATTEMPTS = 3
 BACKOFF = (200.0, 600.0)
 """Seconds before the second and the third attempt; Nylas says that the last comes after 10 to 20 minutes."""
@@ -166,7 +169,7 @@ class Webhooks:
         self._challenge(url)
         now = int(self._clock())
         webhook = Webhook(
-            id=secrets.token_urlsafe(18),
+            id="".join(secrets.choice(_LETTERS) for _ in range(25)),
             url=url,
             triggers=tuple(triggers),
             secret=secrets.token_urlsafe(15),

@@ -70,7 +70,7 @@ def register(
         keep = _keeper(wiring, key_vault)
         made = wiring.webhooks.create(url, emails=notify or (), compressed=compressed)
         others = [one for one in wiring.webhooks.all() if one.is_ours and one.id != made.id]
-        printed = keep((*(wiring.known_secrets() if others else ()), made.webhook_secret))
+        printed = keep((*(_known(wiring, key_vault) if others else ()), made.webhook_secret))
         wiring.webhooks.mark(made)
     _say_one(made, as_json=as_json, addresses=False, secret=printed)
 

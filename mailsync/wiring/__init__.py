@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mailsync import telemetry
 from mailsync.errors import ConfigurationError, MailSyncError
-from mailsync.settings import ErasureKey, SettingsError
+from mailsync.settings import STORAGE, ErasureKey, SettingsError
 from mailsync.wiring.desk import Desk
 from mailsync.wiring.part import part
 
@@ -155,10 +155,12 @@ def called() -> str:
 def wiring_here(folder: Path) -> Wiring:
     """The wiring of a command: as the Functions host does, it takes over what local.settings.json in a folder holds.
 
-    What the environment says already stays. Raises SettingsError.
+    What the environment says already stays, and where it names a storage account in any way, the file's is not meant: a
+    connection string to the emulator would go before the address of the deployed one. Raises SettingsError.
     """
+    is_named = any(name.startswith(STORAGE) and value for name, value in os.environ.items())
     for name, value in _local_settings(folder / "local.settings.json").items():
-        if value:
+        if value and not (is_named and name.startswith(STORAGE)):
             os.environ.setdefault(name, value)
     return Wiring()
 

@@ -17,6 +17,7 @@ from mailsync.errors import ConfigurationError, Scope
 from mailsync.settings import (
     FOR_DATAVERSE,
     FOR_NYLAS,
+    FOR_WEBHOOK,
     SWEEP_SCHEDULE,
     VERIFY_SCHEDULE,
     ErasureKey,
@@ -99,8 +100,8 @@ class Services:
 
     @part
     def settings(self) -> Settings:
-        """Raises SettingsError."""
-        return Settings.from_env(self._env)
+        """Good for all but the webhook; raises SettingsError."""
+        return Settings.from_env(self._env, but=FOR_WEBHOOK)
 
     @part
     def ingest_queues(self) -> Queues:

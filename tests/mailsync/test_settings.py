@@ -9,6 +9,7 @@ import pytest
 from mailsync.errors import ConfigurationError
 from mailsync.settings import (
     DEVELOPMENT_STORAGE,
+    FOR_WEBHOOK,
     ErasureKey,
     IngestSettings,
     Settings,
@@ -264,6 +265,14 @@ def test_the_webhook_needs_storage_and_its_secret_only() -> None:
     env = {name: LEAST[name] for name in ("AzureWebJobsStorage", "NYLAS_WEBHOOK_SECRET")}
     assert IngestSettings.from_env({**env, "SWEEP_OVERLAP": "nonsense"}).webhook_secrets == ("hook-secret",)
     assert set(problems(env)) == {"NYLAS_API_KEY", "DATAVERSE_URL"}
+
+
+def test_all_but_the_webhook_does_without_its_secret() -> None:
+    env = {name: value for name, value in LEAST.items() if name != "NYLAS_WEBHOOK_SECRET"}
+    assert Settings.from_env(env, but=FOR_WEBHOOK).nylas_api_key == LEAST["NYLAS_API_KEY"]
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env({**env, "SWEEP_PAGE_SIZE": "many"}, but=FOR_WEBHOOK)
+    assert set(error.value.problems) == {"SWEEP_PAGE_SIZE"}
 
 
 def test_storage_needs_itself_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -24,7 +25,7 @@ from mailsync.storage.envelope import MESSAGES, SWEEPS, GrantItem, MessageItem, 
 from mailsync.storage.journal import Journal
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.tables import Table
-from mailsync.wiring import Wiring
+from mailsync.wiring import Wiring, wiring_here
 from sandbox.azurite import Azurite
 from sandbox.host.arguments import Context
 from tests.mailsync.parts import API_KEY, NOW, NylasServed, drained, in_threads, mail, new_address, new_id
@@ -43,6 +44,29 @@ def env(azurite: Azurite, nylas: NylasServed) -> dict[str, str]:
         "NYLAS_WEBHOOK_SECRET": "s",
         "SYNC_SINCE": "2026-09-01",
     }
+
+
+@pytest.mark.parametrize(
+    ("environment", "read"),
+    [
+        pytest.param({}, "UseDevelopmentStorage=true", id="the file's"),
+        pytest.param({"AzureWebJobsStorage__accountName": "stprod"}, None, id="the deployed one"),
+        pytest.param({"AzureWebJobsStorage__queueServiceUri": "https://q.example"}, None, id="half of one"),
+        pytest.param({"AzureWebJobsStorage": "AccountName=a;AccountKey=b"}, "AccountName=a;AccountKey=b", id="a key's"),
+        pytest.param({"AzureWebJobsStorage__accountName": ""}, "UseDevelopmentStorage=true", id="none after all"),
+    ],
+)
+def test_a_command_takes_its_storage_from_the_environment_or_from_the_file_and_never_from_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], read: str | None
+) -> None:
+    """Else a command meant for the deployed app would work on the emulator of the quickstart."""
+    held = {"AzureWebJobsStorage": "UseDevelopmentStorage=true", "NYLAS_API_KEY": "from the file", "SWEEP_SPREAD": ""}
+    (tmp_path / "local.settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": held}), encoding="utf-8")
+    monkeypatch.setattr(os, "environ", dict(environment))
+    wiring_here(tmp_path)
+    assert dict(os.environ).get("AzureWebJobsStorage") == read
+    assert os.environ["NYLAS_API_KEY"] == "from the file"
+    assert "SWEEP_SPREAD" not in os.environ
 
 
 def process(env: dict[str, str]) -> Wiring:

@@ -26,6 +26,15 @@ def refused(desk: Desk, *words: str, exit_code: int = 1) -> Any:
     return error
 
 
+@pytest.mark.parametrize("secret", ["", "@Microsoft.KeyVault(SecretUri=https://v/secrets/nylas-webhook-secret)"])
+def test_mail_comes_by_the_sweep_while_there_is_no_webhook_yet(desk: Desk, secret: str) -> None:
+    desk.settings["NYLAS_WEBHOOK_SECRET"] = secret
+    grant = desk.connect()
+    desk.deliver(grant, desk.mail(grant, ago=60))
+    desk.sweep()
+    assert [row["statecode"] for row in desk.emails()] == [1]
+
+
 def test_mail_before_the_watermark_whose_webhook_was_lost_is_found_and_lands(desk: Desk) -> None:
     """The mailbox's own sweeps passed it by; its watermark stays where it is, and what is known is left alone."""
     grant = desk.connect()

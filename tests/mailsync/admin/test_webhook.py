@@ -68,6 +68,17 @@ def test_the_secret_goes_into_the_vault_and_is_not_shown(desk: Desk, url: str, v
     assert "Tell the app" in result.output
 
 
+def test_another_webhooks_secret_stays_in_the_vault_and_this_machines_does_not_go_there(
+    desk: Desk, url: str, vault: tuple[VaultStandIn, str]
+) -> None:
+    """What a laptop's own settings hold is no secret of the deployment."""
+    for number in (1, 2):
+        desk.told("webhook", "register", f"{url}?v={number}", "--key-vault", vault[1])
+    first, second = registered(desk)
+    assert vault[0].versions[NAME] == [first.secret, f"{first.secret},{second.secret}"]
+    assert desk.settings["NYLAS_WEBHOOK_SECRET"] not in vault[0].versions[NAME][-1]
+
+
 def test_registering_again_mends_what_it_lacks_and_leaves_the_secret(desk: Desk, url: str) -> None:
     desk.nylas.webhooks.register(url, ["message.created"])
     (before,) = registered(desk)

@@ -77,7 +77,10 @@ class Read:
 
 
 class Connected:
-    """The mailboxes of this organisation, as one process knows them."""
+    """The mailboxes of this organisation, as one process knows them.
+
+    `listed` are those that Nylas knows; they are asked for while no sweep has noted any.
+    """
 
     def __init__(
         self,
@@ -86,8 +89,10 @@ class Connected:
         reader: Reader,
         own_domains: frozenset[str] | None,
         clock: Callable[[], float],
+        listed: Callable[[], Iterable[Mailbox]] = tuple,
     ) -> None:
         self._mailboxes = mailboxes
+        self._listed = listed
         self._reader = reader
         self._own_domains = own_domains
         self._clock = clock
@@ -312,7 +317,7 @@ class Connected:
             return self._snapshot
 
     def _taken(self) -> _Snapshot:
-        mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all()}
+        mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all() or self._listed()}
         addresses = frozenset().union(*(_addresses(mailbox) for mailbox in mailboxes.values()))
         domains = self._own_domains if self._own_domains is not None else organisation_domains(addresses)
         own = {normalise(mailbox.email) for mailbox in mailboxes.values()}

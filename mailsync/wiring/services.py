@@ -266,12 +266,14 @@ class Services:
     @part
     def _connected(self) -> Connected:
         from mailsync.connected import Connected
+        from mailsync.named import as_mailbox
 
         return Connected(
             mailboxes=self._mailboxes,
             reader=self._reader,
             own_domains=self.policy.own_domains,
             clock=self.clock,
+            listed=lambda: map(as_mailbox, self._grants.all()),
         )
 
     @part

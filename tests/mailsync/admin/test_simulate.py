@@ -61,6 +61,17 @@ def test_the_deployed_policy_says_what_becomes_of_each_message(desk: Desk, provi
     assert next(one["with"] for one in told["messages"] if one["subject"] == "A list") == "l@list.example"
 
 
+def test_before_the_first_sweep_it_knows_the_organisation_by_what_nylas_lists(desk: Desk) -> None:
+    """As the quickstart has it: what the rules would say is wanted before anything runs."""
+    now = desk.clock()
+    grants = [desk.nylas.connect(f"{name}@contoso.example", "microsoft", created_at=now) for name in ("ann", "ben")]
+    desk.deliver(grants[0], desk.mail(grants[0], subject="Among us", sender=Person("Ben", "ben@contoso.example")))
+    desk.deliver(grants[0], desk.mail(grants[0], subject="From outside"))
+    told = desk.told("simulate", "--since", "1d")
+    assert outcomes(told) == {"Among us": ["internal_only"], "From outside": ["tracked"]}
+    assert not desk.app._mailboxes.all()
+
+
 def test_it_writes_nothing_and_the_journal_hears_of_nothing(desk: Desk) -> None:
     grant = lay(desk)
     desk.told("simulate", "--mailbox", grant, "--since", "1d")

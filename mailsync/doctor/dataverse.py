@@ -187,7 +187,8 @@ def _other_trackers(side: DataverseSide, grants: dict[str, str], owners: dict[st
         yield good(
             TOPIC,
             "server-side synchronisation",
-            f"tracks {len(found)} of the same mailboxes ({ids}); what it put there is adopted, so nothing is doubled",
+            f"tracks {len(found)} of the same mailboxes ({ids}); what it put there first is adopted, and what two made "
+            "`verify` counts as doubled",
         )
     else:
         yield bad(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mailsync import telemetry
 from mailsync.errors import ConfigurationError, Scope
@@ -369,20 +369,29 @@ class Services:
 
 def credential(host: str | None) -> TokenCredential:
     """The identity of the environment, for whatever is no storage; `host` is another authority than the public one."""
-    from azure.identity import DefaultAzureCredential
-
     # items wait for the token: its own defaults would let an Entra that never answers hold them for minutes
     patience = {"connection_timeout": 4, "read_timeout": 8, "retry_total": 0}
     if host is None:
-        return DefaultAzureCredential(**patience)
+        return _identity(**patience)
     bare = host.removeprefix("https://").strip("/")
-    return DefaultAzureCredential(authority=bare, disable_instance_discovery=bare not in ENTRA_HOSTS, **patience)
+    return _identity(authority=bare, disable_instance_discovery=bare not in ENTRA_HOSTS, **patience)
 
 
 def _storage_credential(storage: StorageSettings) -> TokenCredential:
     """The identity the host uses for the same storage: AzureWebJobsStorage__clientId, or the environment's own."""
+    return _identity() if storage.client_id is None else _identity(managed_identity_client_id=storage.client_id)
+
+
+def _identity(**given: Any) -> TokenCredential:
+    """Raises ConfigurationError where the environment names an identity that can be none."""
     from azure.identity import DefaultAzureCredential
 
-    if storage.client_id is None:
-        return DefaultAzureCredential()
-    return DefaultAzureCredential(managed_identity_client_id=storage.client_id)
+    try:
+        return DefaultAzureCredential(**given)
+    except ValueError as error:
+        raise ConfigurationError(
+            "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET name no identity; mend them, or take them away: "
+            "to azure-identity an empty one is set",
+            reason="entra_refused",
+            scope=Scope.ORGANISATION,
+        ) from error

@@ -34,8 +34,6 @@ NO_FLEX = re.compile(
 """Settings that Flex Consumption ignores or refuses (read 2026-11)."""
 LOCAL_ONLY = {
     "AzureWebJobsStorage",  # a key; the account takes none
-    "AZURE_TENANT_ID",
-    "AZURE_CLIENT_SECRET",
     "AZURE_AUTHORITY_HOST",  # a managed identity asks no authority
     "FUNCTIONS_WORKER_RUNTIME",
     "REQUESTS_CA_BUNDLE",
@@ -239,7 +237,7 @@ def known_settings() -> set[str]:
 
 def test_the_app_gets_each_setting_it_knows_and_no_other() -> None:
     assert set(app_settings()) == (known_settings() - LOCAL_ONLY) | PLATFORM
-    assert set(EXAMPLE) - LOCAL_ONLY - {"AZURE_CLIENT_ID"} <= set(app_settings())
+    assert set(EXAMPLE) - LOCAL_ONLY <= set(app_settings())
 
 
 def test_every_setting_of_the_template_can_be_looked_up() -> None:
@@ -413,9 +411,9 @@ def test_deploying_is_told_in_names_that_exist() -> None:
     told = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
     passed = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"].values()
     known = set(MAIN.all("output")) | {one["value"].strip("${}") for one in passed} | set(app_settings())
-    at_github = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
+    beside = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID", "AZURE_AUTHORITY_HOST"}
     named = set(re.findall(r"(?:`|azd env set |azd env get-value )([A-Z]+(?:_[A-Z]+)+)\b", told))
-    assert named - known - at_github == set()
+    assert named - known - beside == set()
     assert set(MAIN.all("output")) - {"AZURE_LOCATION"} <= set(re.findall(r"\w+", told)), "each output is of use"
     secrets = {str(literal(properties(one.body)["name"])) for one in SECRETS.all("resource").values()} - {"None"}
     assert secrets == {name for name in secrets if name in told}

@@ -299,7 +299,7 @@ def test_every_problem_of_the_settings_is_told_and_the_rest_looked_at_as_far_as_
 def test_what_another_tracker_puts_there_is_adopted_and_that_is_good(patient: Patient) -> None:
     patient.desk.dataverse.update("systemuser", patient.user, incomingemaildeliverymethod=2)
     found = patient.whole()
-    assert any("is adopted, so nothing is doubled" in one["says"] for one in found)
+    assert any("there first is adopted" in one["says"] for one in found)
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,16 @@ def test_the_default_credential_gets_a_token_for_this_environment(
     assert (entra.issued, server.requests) == (1, 2)
 
 
+def test_an_identity_that_is_set_to_nothing_is_told_as_what_to_mend(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure Functions Core Tools hand empty settings on as empty variables, on Windows."""
+    monkeypatch.setenv("AZURE_CLIENT_ID", "")
+    error = failure(server.url)
+    assert (type(error), error.reason) == (ConfigurationError, "entra_refused")
+    assert "take them away" in str(error)
+
+
 def test_many_threads_ask_entra_once(server: Server, entra: EntraStandIn) -> None:
     tokens = made(server.url)
     entra.delay = 0.02

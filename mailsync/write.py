@@ -347,7 +347,7 @@ class EmailWriter:
 
     def _met(self, decided: _Decided, standing: Standing) -> _Placed:
         """An email nobody of us has seen stands under our id or our Message-ID."""
-        if not is_same_mail(decided.email, standing.guard) and not decided.facts.identity.synthetic:
+        if not is_same_mail(decided.email, standing.guard):
             return self._another_mail(decided)
         placed = self._taken_over(decided, standing.activityid, is_completed=standing.is_completed)
         if placed.kind is Kind.ADOPTED:
@@ -355,21 +355,26 @@ class EmailWriter:
         return replace(placed, detail=self._hung_anew(decided, standing))
 
     def _seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
-        """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone."""
+        """A mail that stood in Dataverse: it still does, or somebody removed it, and then it stays gone.
+
+        It was completed when it was seen: if it is open now, a person is at it.
+        """
         existing = decided.resolved.existing
         if existing is not None and seen.stands in {existing.activityid, ""}:
-            return self._taken_over(decided, existing.activityid, is_completed=existing.is_completed)
+            return self._taken_over(decided, existing.activityid, is_completed=True)
         standing = self._emails.read(seen.stands) if seen.stands else None
         if standing is None:
             return self._gone(decided, "removed_in_dataverse", seen.stands or str(decided.email.activityid))
-        return self._taken_over(decided, seen.stands, is_completed=standing.is_completed)
+        return self._taken_over(decided, seen.stands, is_completed=True)
 
     def _perhaps_seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
         """Nobody knows which mail was seen: the email that stands tells, and where none does it counts as this one."""
         existing = decided.resolved.existing
         stands = seen.stands or (existing.activityid if existing is not None else "")
         standing = self._emails.read(stands) if stands else None
-        return self._met(decided, standing) if standing is not None else self._seen_before(decided, seen)
+        if standing is None or is_same_mail(decided.email, standing.guard):
+            return self._seen_before(decided, seen)
+        return self._another_mail(decided)
 
     def _taken_over(self, decided: _Decided, stands: str, *, is_completed: bool) -> _Placed:
         """Ours, perhaps to be gone on with, or somebody else's, to be left alone."""
@@ -403,8 +408,8 @@ class EmailWriter:
         standing = self._emails.read(put.activityid)
         if standing is None:
             return self._gone(other, "removed_meanwhile", put.activityid)
-        email, detail = other.email, self._hung_anew(other, standing)
-        return _Placed(Kind.ALREADY_THERE, REUSED, email.activityid, put.activityid, email.guard, detail, put.notes)
+        placed = self._taken_over(other, put.activityid, is_completed=standing.is_completed)
+        return replace(placed, reason=REUSED, detail=self._hung_anew(other, standing))
 
     def _noted(self, placed: _Placed, facts: Facts, entry: Entry, known: Entry | None) -> Outcome:
         if placed.kind is Kind.ERASED:

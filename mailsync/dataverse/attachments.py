@@ -219,13 +219,25 @@ def state_of(api: WebApi, email: EmailActivity) -> int | None:
     return row_of(answer, _State).statecode
 
 
+def open_version_of(api: WebApi, email: EmailActivity) -> str | None:
+    """The version of the email under our id while it is open; None where it is completed or not there."""
+    answer = api.send("GET", f"emails({email.activityid})?$select=statecode")
+    if answer.status == 404:
+        return None
+    if answer.status != 200:
+        raise failure_of(answer)
+    row = row_of(answer, _State)
+    return row.etag if row.statecode == 0 else None
+
+
 def is_completed_meanwhile(api: WebApi, email: EmailActivity, answer: Answer) -> bool:
     """Whether a refusal only means that another worker completed the same email meanwhile."""
     return answer.status == 400 and state_of(api, email) not in {None, 0}
 
 
-class _State(msgspec.Struct, frozen=True):
+class _State(msgspec.Struct, frozen=True, rename={"etag": "@odata.etag"}):
     statecode: int
+    etag: str = ""
 
 
 class _Token(msgspec.Struct, frozen=True, rename={"token": "FileContinuationToken"}):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -37,6 +37,7 @@ from mailsync.dataverse.attachments import (
     SeenFiles,
     attachment_request,
     is_completed_meanwhile,
+    open_version_of,
     state_of,
 )
 from mailsync.dataverse.privileges import ROLE_TABLES
@@ -167,7 +168,8 @@ class Creation:
     ) -> Written:
         """Go on with an email of ours that an earlier attempt left open."""
         work = _Work(email, (), content, limits, Owner(None, "none"), check_time)
-        self._go_on(work, there=self._attachments.attached(email))
+        with self._whole_or_not_at_all(work):
+            self._go_on(work, there=self._attachments.attached(email))
         return work.written(Put.ALREADY_THERE)
 
     def enqueue(self, email: EmailActivity) -> tuple[str, ...]:
@@ -280,17 +282,27 @@ class Creation:
             if self._gives_way(work, created):
                 return self._step_by_step(work)
             raise self._refusal(work, created)
-        try:
+        with self._whole_or_not_at_all(work):
             self._go_on(work, there=None)
-        except MessageError:
-            # refused for good: an open email nobody will ever complete is worse than none
-            self._take_back(work)
-            raise
         return self._created(work)
 
+    @contextmanager
+    def _whole_or_not_at_all(self, work: _Work) -> Iterator[None]:
+        """What is refused for good is taken back: an open email that nobody will ever complete is worse than none."""
+        try:
+            yield
+        except MessageError:
+            self._take_back(work)
+            raise
+
     def _take_back(self, work: _Work) -> None:
-        """Delete an email of ours; raises ConfigurationError where we may not: somebody must give us the right."""
-        answer = self._api.send("DELETE", f"emails({work.email.activityid})")
+        """Delete an email of ours that is open still; raises ConfigurationError where we may not: somebody must give us
+        the right."""
+        path = f"emails({work.email.activityid})"
+        etag = open_version_of(self._api, work.email)
+        if etag is None:
+            return
+        answer = self._api.send("DELETE", path, headers={"If-Match": etag})
         failure = None if is_done(answer) else failure_of(answer)
         if isinstance(failure, ConfigurationError):
             raise failure
@@ -355,16 +367,10 @@ class Creation:
     # what an answer means
 
     def _found(self, work: _Work) -> Written:
-        """What a 412 means: our own email, completed or to be gone on with, or somebody else's row."""
+        """What a 412 means: a row under our own id, whoever's mail it holds, or somebody else's row."""
         email = work.email
         state = state_of(self._api, email)
         if state is not None:
-            if state == 0:
-                self._go_on(work, there=self._attachments.attached(email))
-            else:
-                item = email.queue_item()
-                if item is not None:
-                    self._note_queue_item(work, self._post("queueitems", item))
             return work.written(Put.ALREADY_THERE)
         if email.messageid is not None:
             spelled = (email.messageid, email.messageid.removeprefix("<").removesuffix(">"))

@@ -233,6 +233,12 @@ class Office:
         with self.tables.get_table_client("journal") as client:
             client.submit_transaction([("delete", row) for row in known])
 
+    def forget_sightings(self, activityid: str) -> None:
+        """Let nobody have seen an email: as it is while the attempt that writes it goes on."""
+        seen = self.rows("sightings", "PartitionKey eq @id", id=activityid)
+        with self.tables.get_table_client("sightings") as client:
+            client.submit_transaction([("delete", row) for row in seen])
+
     def email(self, activityid: str) -> Row:
         """The email of that id, with its parties."""
         email = self.world.dataverse.email(activityid)

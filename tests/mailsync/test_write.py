@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +27,7 @@ from mailsync.storage.account import StorageAccount
 from mailsync.storage.envelope import DeletedItem, MessageItem
 from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
-from mailsync.storage.threads import Awaited, Sightings
+from mailsync.storage.threads import Awaited, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones, of_look
 from mailsync.write import BUDGET, HEADERLESS_AFTER, SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
@@ -40,6 +42,7 @@ from tests.mailsync.parts import (
     DataverseServed,
     NylasServed,
     gate,
+    in_threads,
     mail,
     measures_of,
     new_address,
@@ -576,14 +579,92 @@ def test_few_mails_with_large_files_are_written_at_a_time(
 ) -> None:
     """Those that go on with an open email too."""
     desk.large_files = Counted()
-    (grant, ann), (second, ben) = desk.connect("microsoft"), desk.connect("microsoft")
-    letter = mail(carl[0], ann, cc=(Person("Ben", ben),), files=(File("b.bin", "application/x-b", held),))
-    assert desk.writer.write(desk.lay(grant, letter)).kind is Kind.WRITTEN
-    assert desk.large_files.passed == passes
-    desk.dataverse.stand_in.update("email", identity(letter), statecode=0, statuscode=1)
-    assert desk.writer.write(desk.lay(second, letter)).kind is Kind.ALREADY_THERE
+    grant, ann = desk.connect("microsoft")
+    letter = mail(carl[0], ann, files=(File("b.bin", "application/x-b", held),))
+    work = desk.lay(grant, letter)
+    if passes:
+        desk.dataverse.faults.add(Fault(Answer(503), method="PATCH", times=1))
+        with pytest.raises(TransientError):
+            desk.writer.write(work)
+    desk.writer.write(work)
     assert desk.row(identity(letter))["statecode"] == 1
     assert desk.large_files.passed == 2 * passes
+
+
+FILES = tuple(File(f"{name}.bin", "application/x-b", name.encode() * 2_000_000) for name in "abc")
+"""More than goes in one changeset: such a mail is written step by step."""
+
+
+def interrupted(desk: Desk, work: MessageItem) -> None:
+    """Write a mail as far as its first file."""
+    desk.dataverse.faults.add(Fault(Answer(503), path="activitymimeattachments", method="POST", times=1))
+    with pytest.raises(TransientError):
+        desk.writer.write(work)
+
+
+@pytest.mark.parametrize("adopt", [True, False], ids=["looking for others", "not looking"])
+def test_an_open_email_is_never_finished_with_another_mail_of_its_message_id(
+    desk: Desk, carl: tuple[str, str], adopt: bool
+) -> None:
+    """Whichever comes first: each ends as it was sent."""
+    desk.adopt_existing = adopt
+    grant, ann = desk.connect("microsoft")
+    offer = mail(carl[0], ann, files=FILES, subject="Offer", body="<p>offer</p>")
+    invoice = replace(offer, files=(), subject="Invoice", body="<p>invoice</p>")
+    work = desk.lay(grant, offer)
+    interrupted(desk, work)
+    assert desk.writer.write(desk.lay(grant, invoice)).kind is Kind.WRITTEN
+    desk.writer.write(work)
+    rows = desk.dataverse.stand_in.rows("email")
+    stands = sorted((str(row["subject"]), "offer" in str(row["description"]), row["statecode"]) for row in rows)
+    assert stands == [("Invoice", False, 1), ("Offer", True, 1)]
+
+
+def test_two_mails_without_a_message_id_that_are_written_at_once_both_land(desk: Desk, carl: tuple[str, str]) -> None:
+    """Alarms of one second, alike but for their text; both workers look for others before either has noted its own."""
+    grant, ann = desk.connect()
+    desk.writer.write(desk.lay(grant, mail(carl[0], ann)))
+    alike = {"message_id": None, "subject": "Alarm", "date": NOW - 60}
+    items = [desk.lay(grant, mail(carl[0], ann, body=f"<p>pump {n} failed</p>", **alike)) for n in (1, 2)]
+    look, both = desk.sightings.of, threading.Barrier(2)
+    met: set[int] = set()
+
+    def together(activityid: str) -> tuple[Sighting, ...]:
+        seen = look(activityid)
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            both.wait(5)
+        return seen
+
+    desk.writer._sightings.of = together  # type: ignore[method-assign]
+    outcomes = in_threads(2, lambda: desk.writer.write(items.pop()))
+    assert [one.kind for one in outcomes] == [Kind.WRITTEN] * 2
+    told = {str(row["description"]) for row in desk.dataverse.stand_in.rows("email", subject="Alarm")}
+    assert [any(f"pump {n}" in one for one in told) for n in (1, 2)] == [True, True]
+
+
+def test_an_email_that_a_person_opened_again_is_left_to_them(desk: Desk, carl: tuple[str, str]) -> None:
+    (grant, ann), (second, ben) = desk.connect("microsoft"), desk.connect("microsoft")
+    letter = mail(carl[0], ann, cc=(Person("Ben", ben),))
+    desk.writer.write(desk.lay(grant, letter))
+    changes = {"statecode": 0, "statuscode": 1, "description": "<div>Hello</div><p>A person's note</p>"}
+    desk.dataverse.stand_in.update("email", identity(letter), **changes)
+    assert desk.writer.write(desk.lay(second, letter)).kind is Kind.ALREADY_THERE
+    assert changes.items() <= desk.row(identity(letter)).items()
+
+
+def test_what_is_refused_when_it_is_gone_on_with_leaves_no_open_email(desk: Desk, carl: tuple[str, str]) -> None:
+    """As what is refused at the first attempt."""
+    grant, ann = desk.connect("microsoft")
+    letter = mail(carl[0], ann, files=FILES)
+    work = desk.lay(grant, letter)
+    interrupted(desk, work)
+    told = {"error": {"code": "0x80040265", "message": "Emails need a case before they are closed"}}
+    refusal = Answer(400, {"Content-Type": "application/json"}, json.dumps(told).encode())
+    desk.dataverse.faults.add(Fault(refusal, method="PATCH"))
+    with pytest.raises(MessageError):
+        desk.writer.write(work)
+    assert desk.dataverse.stand_in.email(identity(letter)) is None
 
 
 def test_a_mail_that_takes_long_goes_back_to_its_queue_and_on_from_where_it_was(

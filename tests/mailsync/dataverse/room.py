@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailsync.dataverse.address_book import AddressBook
-from mailsync.dataverse.creation import Creation, Written
+from mailsync.dataverse.creation import Creation, Put, Written
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Question, Resolved, Resolver
@@ -100,14 +100,22 @@ class Room:
         fallback: Owner = NOBODY,
         check_time: Callable[[], None] = lambda: None,
     ) -> Written:
-        return self.creation.put(
+        """One attempt as the writer makes it: what it finds under its id is this mail, and is brought to its end."""
+        content = content or Mailbox()
+        written = self.creation.put(
             email,
             people=people,
-            content=content or Mailbox(),
+            content=content,
             limits=limits or Limits(),
             fallback=fallback,
             check_time=check_time,
         )
+        standing = self.emails.read(written.activityid) if written.put is Put.ALREADY_THERE else None
+        if standing is None:
+            return written
+        if standing.is_completed:
+            return replace(written, notes=(*written.notes, *self.creation.enqueue(email)))
+        return self.resume(email, content=content, limits=limits, check_time=check_time)
 
     def resume(
         self,

@@ -281,7 +281,13 @@ class Connected:
         )
 
     def _read_folders(self, grant: str, wanted: Iterable[str]) -> _Folders:
-        known = _Folders(self._reader.folders(grant), self._clock())
+        try:
+            folders = self._asked(grant, lambda: self._reader.folders(grant))
+        except MessageGoneError as error:
+            raise TransientError(
+                "Nylas finds no folders of this mailbox, or none yet", reason="folders_not_found", scope=Scope.MAILBOX
+            ) from error
+        known = _Folders(folders, self._clock())
         known = self._folders[grant] = replace(known, nameless=known.unknown(wanted))
         return known
 
@@ -318,12 +324,13 @@ class Connected:
 
     def _taken(self) -> _Snapshot:
         mailboxes = {mailbox.grant: mailbox for mailbox in self._mailboxes.all() or self._listed()}
-        addresses = frozenset().union(*(_addresses(mailbox) for mailbox in mailboxes.values()))
+        connected = [mailbox for mailbox in mailboxes.values() if mailbox.status != DELETED]
+        addresses = frozenset().union(*map(_addresses, connected))
         domains = self._own_domains if self._own_domains is not None else organisation_domains(addresses)
-        own = {normalise(mailbox.email) for mailbox in mailboxes.values()}
+        own = {normalise(mailbox.email) for mailbox in connected}
         aliases = {
             alias: home
-            for mailbox in mailboxes.values()
+            for mailbox in connected
             for alias in mailbox.aliases
             if (home := normalise(mailbox.email)) is not None and alias not in own
         }

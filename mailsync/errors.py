@@ -95,6 +95,10 @@ class FileTroubleError(TransientError):
     """One file of a message can't be had now: tried for about an hour, then the email goes on without it."""
 
 
+class HeaderTroubleError(TransientError):
+    """The whole header of a message isn't found now: tried for some minutes, then it counts as unknown."""
+
+
 class FileMissingError(MailSyncError):
     """One file of a message will never be had; the email goes on without it."""
 

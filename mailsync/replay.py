@@ -69,6 +69,7 @@ class Replayer:
         """
         item = msgspec.structs.replace(decode(kept.envelope), attempt=0, misses=0, revived=False, not_before=None)
         if isinstance(item, MessageItem):
+            item = msgspec.structs.replace(item, header_misses=0, file_misses=0)
             if (successor := self._connected().successor(item.grant)) is not None:
                 item = msgspec.structs.replace(item, grant=successor)
             self._note_queued(item)

@@ -22,6 +22,7 @@ from mailsync.brake import PAUSE, Brake
 from mailsync.errors import (
     FileTroubleError,
     GrantError,
+    HeaderTroubleError,
     MailSyncError,
     MessageError,
     MessageGoneError,
@@ -30,7 +31,7 @@ from mailsync.errors import (
     UnreadableError,
 )
 from mailsync.measures import Measures
-from mailsync.outcome import Kind
+from mailsync.outcome import Kind, Outcome
 from mailsync.retry import delay
 from mailsync.storage.aside import Aside
 from mailsync.storage.envelope import DeletedItem, GrantItem, Item, MessageItem, SweepItem, decode, is_backfills
@@ -152,8 +153,8 @@ class Handling:
     def _run(self, item: Item, work: Callable[[Any], object]) -> None:
         try:
             self._check_brake(item)
-            work(item)
-            if isinstance(item, MessageItem) or not is_backfills(item.source):  # a page is no message
+            done = work(item)
+            if isinstance(item, MessageItem) and not (isinstance(done, Outcome) and done.was_known):
                 self._brake_of(item).note(refused=False)
         except (MessageGoneError, UnreadableError) as error:
             self._missed(item, error)
@@ -161,8 +162,8 @@ class Handling:
             self._refused(item, error)
         except GrantError as error:
             self._wait_for_grant(item, error)
-        except FileTroubleError as error:
-            self._wait_for_file(item, error)
+        except (FileTroubleError, HeaderTroubleError) as error:
+            self._wait_for_part(item, error)
         except MailSyncError as error:
             self._defer(item, error)
         except Exception as error:  # noqa: BLE001  # a fault of ours must not cost the message
@@ -183,8 +184,9 @@ class Handling:
             )
 
     def _refused(self, item: Item, error: MessageError) -> None:
-        # a mailbox that was disconnected is no sign of a wrong deployment, and no other mailbox may notice
-        if error.scope is Scope.MESSAGE and self._brake_of(item).note(refused=True):
+        # a listing is no message; and that a mailbox was disconnected no other one may notice
+        is_message = isinstance(item, MessageItem) and error.scope is Scope.MESSAGE
+        if is_message and self._brake_of(item).note(refused=True):
             told = {"source": item.source, "reason": error.reason, "evidence": error.evidence}
             emit("writing_stopped", **told, seconds=round(PAUSE))
             if item.attempt < SECOND_CHANCES:
@@ -210,13 +212,16 @@ class Handling:
             self._count(item, Kind.GONE, error)
             emit("message_gone", **_told(item), attempts=item.attempt + 1)
 
-    def _wait_for_file(self, item: Item, error: FileTroubleError) -> None:
-        """One file of a message is not to be had; how often that was is counted apart, and then it goes without."""
+    def _wait_for_part(self, item: Item, error: FileTroubleError | HeaderTroubleError) -> None:
+        """A file or the header of a message is not to be had; how often that was is counted apart, and then it goes
+        without."""
         if not isinstance(item, MessageItem):
             self._defer(item, error)
             return
-        wait = delay(item.file_misses, retry_after=error.retry_after, random=self._random)
-        self._defer(msgspec.structs.replace(item, file_misses=item.file_misses + 1), error, wait=wait)
+        counter = "file_misses" if isinstance(error, FileTroubleError) else "header_misses"
+        misses: int = getattr(item, counter)
+        wait = delay(misses, retry_after=error.retry_after, random=self._random)
+        self._defer(msgspec.structs.replace(item, **{counter: misses + 1}), error, wait=wait)
 
     def _wait_for_grant(self, item: Item, error: GrantError) -> None:
         """The mailbox's owner must sign in: until then the message waits in the journal and is on no queue."""

@@ -16,7 +16,7 @@ from mailsync.connected import Connected
 from mailsync.dataverse.creation import Creation, Put, Written
 from mailsync.dataverse.emails import Emails, Standing
 from mailsync.dataverse.resolver import Resolved, Resolver
-from mailsync.errors import MessageError, MessageGoneError, TransientError
+from mailsync.errors import HeaderTroubleError, MessageError, MessageGoneError, TransientError
 from mailsync.files import content_of
 from mailsync.gates import Gate
 from mailsync.judging import Facts
@@ -43,7 +43,7 @@ from mapping.tracking import Skip, Step, asks_headers, judge
 SENDERS_COPY_PATIENCE = 180
 """Seconds a colleague's copy waits for the sender's own, which alone knows the Bcc."""
 FIRST_WAIT = 5.0
-HEADERLESS_AFTER = 4
+HEADERLESS_AFTER = 8
 """Tries in which Nylas found no raw form of a message that it shows; then its header counts as unknown."""
 BUDGET = 240.0
 """Seconds after which a write goes back to its queue between two steps, to go on where it was."""
@@ -243,9 +243,13 @@ class EmailWriter:
             return facts
         try:
             header = self._connected.header(item.grant, item.message, live=not is_backfills(item.source))
-        except MessageGoneError:
-            if item.misses + 1 < HEADERLESS_AFTER:
-                raise
+        except MessageGoneError as error:
+            if item.header_misses + 1 < HEADERLESS_AFTER:
+                raise HeaderTroubleError(
+                    "Nylas shows this message and finds no raw form of it; it is asked for again",
+                    reason="header_not_found",
+                    evidence=error.evidence,
+                ) from error
             header = None
         return replace(facts, header=header)
 

@@ -17,10 +17,14 @@ from mapping.owner import Owner
 from mapping.parties import Party
 from mapping.records import Record, reference
 from mapping.regarding import Regarding
+from mapping.text import units_of
 
 LONGEST_SUBJECT = 800
 LONGEST_SENDER = 250
 LONGEST_TORECIPIENTS = 500
+LONGEST_NYLAS_ID = 300
+"""UTF-16 units of the column for Nylas' id, as `dataverse setup` makes it. An id of an IMAP mailbox may be a whole
+Message-ID; a longer one is left out, for a part of it leads nowhere."""
 EARLIEST = datetime(1753, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
 
@@ -79,7 +83,7 @@ class EmailActivity:
         row.update(self._texts())
         row.update(self._times())
         row.update(self._binds())
-        if self.nylas_id_column:
+        if self.nylas_id_column and units_of(self.nylas_id) <= LONGEST_NYLAS_ID:
             row.setdefault(self.nylas_id_column, self.nylas_id)
         return row
 

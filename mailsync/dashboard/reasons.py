@@ -145,6 +145,8 @@ REASONS: Mapping[str, Meaning] = {
     "duplicate_not_found": _passing(MESSAGE, "Dataverse changed while mail was written"),
     "email_removed_meanwhile": _passing(MESSAGE, "Dataverse changed while mail was written"),
     "awaits_senders_copy": _passing(MESSAGE, "The sender's own copy goes first"),
+    "header_not_found": _passing(MESSAGE, "Nylas showed a message without its header"),
+    "folders_not_found": _passing(MAILBOX, "Nylas does not find the folders of a mailbox"),
     "out_of_time": _passing(MESSAGE, "A large message is written in portions"),
     "files_closed": _passing(MESSAGE, "Other large messages go first"),
     "files_busy": _passing(MESSAGE, "Other large messages go first"),

@@ -23,12 +23,11 @@ from mailsync.dataverse.privileges import BYPASS, DEPTH, needed, tables_asked
 from mailsync.dataverse.web_api import VERSION_PATH, WebApi
 from mailsync.errors import ConfigurationError, Scope
 from mailsync.transport import Answer
+from mapping.email_activity import LONGEST_NYLAS_ID
 
 ROLE = "Nylas mail"
 """What the role is called unless somebody names it."""
 ABOUT = "What the app that writes mail from Nylas needs, and no more. Kept by `python -m mailsync dataverse setup`."
-COLUMN_LENGTH = 300
-"""UTF-16 units that the column for Nylas' ids holds."""
 ENGLISH = 1033
 MOST_NAMED = 12
 """Privileges that one line of a plan names."""
@@ -252,11 +251,11 @@ def _column_steps(wanted: Wanted, column: Column | None) -> Iterator[Step]:
     if name is None:
         return
     if column is None:
-        yield Step(f"emails get the column {name}, a text of {COLUMN_LENGTH} characters", TO_DO)
+        yield Step(f"emails get the column {name}, a text of {LONGEST_NYLAS_ID} characters", TO_DO)
     elif column.length is None:
         yield Step(f"emails have a column {name} that holds no text ({column.type}): name another one", BY_HAND)
-    elif column.length < COLUMN_LENGTH:
-        yield Step(f"emails' column {name} holds {column.length} characters: make it {COLUMN_LENGTH} long", BY_HAND)
+    elif column.length < LONGEST_NYLAS_ID:
+        yield Step(f"emails' column {name} holds {column.length} characters: make it {LONGEST_NYLAS_ID} long", BY_HAND)
     else:
         yield Step(f"emails have the column {name}", DONE)
 
@@ -283,7 +282,7 @@ def _column(name: str) -> Mapping[str, object]:
         "Description": label("The id by which Nylas knows this mail; written by the app that brings it here."),
         "RequiredLevel": {"Value": "None"},
         "FormatName": {"Value": "Text"},
-        "MaxLength": COLUMN_LENGTH,
+        "MaxLength": LONGEST_NYLAS_ID,
     }
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from mailsync.dataverse.access import Access, MailOwner
 from mailsync.dataverse.definitions import USUAL, Definitions
 from mailsync.dataverse.privileges import BYPASS, DEPTH, TABLES, Named, needed, tables_asked
-from mailsync.dataverse.setup import COLUMN_LENGTH
 from mailsync.doctor.findings import Findings, bad, clock_finding, good, looked, named, unknown, warning
 from mailsync.settings import Settings
 from mailsync.storage.mailboxes import VALID, Mailbox
 from mapping.addresses import normalise
+from mapping.email_activity import LONGEST_NYLAS_ID
 from mapping.policy import Policy
 
 TOPIC = "dataverse"
@@ -131,12 +131,12 @@ def _column(side: DataverseSide) -> Findings:
     column = side.access().column("email", name)
     if column is None:
         yield bad(TOPIC, "column", f"emails have no column {name}", f"{SETUP} makes it")
-    elif column.length is None or column.length < COLUMN_LENGTH:
+    elif column.length is None or column.length < LONGEST_NYLAS_ID:
         yield bad(
             TOPIC,
             "column",
             f"{name} holds {'no text' if column.length is None else f'{column.length} characters'}",
-            f"make it a text of {COLUMN_LENGTH} characters, or name another in DATAVERSE_NYLAS_ID_COLUMN",
+            f"make it a text of {LONGEST_NYLAS_ID} characters, or name another in DATAVERSE_NYLAS_ID_COLUMN",
         )
     else:
         yield good(TOPIC, "column", f"{name} holds {column.length} characters")

@@ -1,7 +1,7 @@
 """What travels on the queues: which message or mailbox to work on, never anything about its content.
 
-`attempt` counts every try; `misses` those in which Nylas was asked and had nothing to show, `file_misses` those in
-which it showed the message and not one of its files.
+`attempt` counts every try; `misses` those in which Nylas was asked and had nothing to show, `header_misses` and
+`file_misses` those in which it showed the message and not its header, or not one of its files.
 
 An envelope is `{"v": 1, "data": {"kind": ..., ...}}`. Everything sits below `data` because the Functions host
 lets top-level names of a JSON message override its trigger metadata (host source, read 2026-11).
@@ -35,6 +35,7 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     notification: str | None = None
     attempt: int = 0
     misses: int = 0
+    header_misses: int = 0
     file_misses: int = 0
     not_before: int | None = None
     revived: bool = False

@@ -108,6 +108,21 @@ def test_mailboxes_and_aliases_are_ours_and_so_are_their_domains_but_free_mail(
     assert "gmail.com" not in organisation.domains
 
 
+def test_what_was_disconnected_is_ours_no_more(
+    nylas: NylasServed, ours: Connected, mailboxes: Mailboxes, clock: Clock
+) -> None:
+    """A partner's mailbox that somebody tried would make all mail with the partner internal."""
+    domain = f"{new_id()}.example"
+    grant = nylas.stand_in.connect(f"somebody@{domain}", "google", aliases=[f"alias@other-{domain}"])
+    ours.mailbox(grant)
+    assert domain in ours.organisation().domains
+    mailboxes.note_status(grant, "deleted", expired=None, at=NOW)
+    clock.now += SNAPSHOT_LIFE
+    organisation = ours.organisation()
+    assert not {domain, f"other-{domain}"} & organisation.domains
+    assert not {f"somebody@{domain}", f"alias@other-{domain}"} & organisation.mailboxes
+
+
 def test_a_policy_says_which_domains_are_own(nylas: NylasServed, mailboxes: Mailboxes, clock: Clock) -> None:
     ours = connected(nylas, mailboxes, clock, own_domains=frozenset({"contoso.example"}))
     ours.mailbox(nylas.stand_in.connect(f"ann@{new_id()}.example", "google"))
@@ -148,6 +163,24 @@ def test_a_mailbox_is_swept_from_where_it_was_swept_farthest_under_an_earlier_gr
 
 
 # folders
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "reason"),
+    [
+        pytest.param(404, TransientError, "folders_not_found", id="not there, or not yet"),
+        pytest.param(401, TransientError, "grant_refused_once", id="refused for a moment"),
+    ],
+)
+def test_folders_that_can_not_be_had_are_no_fault_of_the_message(
+    nylas: NylasServed, ours: Connected, answer: int, error: type[Exception], reason: str
+) -> None:
+    """Eight times 404 for the message itself would mean that it is gone."""
+    grant = nylas.stand_in.connect(new_address(), "imap")
+    nylas.faults.add(Fault(Answer(answer, {}, b'{"error":{"type":"x","message":"y"}}'), path="/folders"))
+    with pytest.raises(error) as told:
+        ours.copy(grant, "ann@contoso.example", ["INBOX"])
+    assert told.value.reason == reason  # type: ignore[attr-defined]
 
 
 def test_folders_are_asked_for_once_an_hour(nylas: NylasServed, ours: Connected, clock: Clock) -> None:

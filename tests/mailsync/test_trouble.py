@@ -26,7 +26,7 @@ from mailsync.errors import (
 )
 from mailsync.measures import Measures
 from mailsync.nylas.reader import CursorError
-from mailsync.outcome import Kind
+from mailsync.outcome import Kind, Outcome
 from mailsync.settings import Settings, SettingsError
 from mailsync.storage.account import StorageAccount
 from mailsync.storage.aside import UNREADABLE, Aside
@@ -357,6 +357,22 @@ def test_when_most_are_put_aside_writing_stops_for_a_while(
     clock.now += PAUSE
     handling.handle(encode(waiting), {MessageItem: done.append})
     assert done == [waiting]
+
+
+def test_only_messages_that_were_at_work_count_for_that(handling: Handling) -> None:
+    """No sweep that went well, and no redelivery of what was written before, hides that all new mail is refused."""
+    known = Outcome(Kind.WRITTEN, "none", new_id(), was_known=True)
+    for _ in range(LEAST):
+        meet(handling, message(), REFUSED)
+        for work in (sweep(), sweep(), message(), message()):
+            handling.handle(encode(work), {SweepItem: lambda _: None, MessageItem: lambda _: known})
+    assert handling.stopped_for() == PAUSE
+
+
+def test_a_listing_that_is_refused_stops_no_mail(handling: Handling) -> None:
+    for _ in range(2 * LEAST):
+        meet(handling, sweep(), MessageError("Nylas refuses the request (400)", reason="nylas_refused"))
+    assert handling.stopped_for() == 0
 
 
 OLD = "backfill:0123abcd-bypass"

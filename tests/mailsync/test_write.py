@@ -19,7 +19,15 @@ from mailsync.dataverse.creation import Creation
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.emails import Emails
 from mailsync.dataverse.resolver import Question, Resolved, Resolver
-from mailsync.errors import ConfigurationError, GrantError, MessageError, MessageGoneError, Scope, TransientError
+from mailsync.errors import (
+    ConfigurationError,
+    GrantError,
+    HeaderTroubleError,
+    MessageError,
+    MessageGoneError,
+    Scope,
+    TransientError,
+)
 from mailsync.gates import Gate
 from mailsync.kinship import Kinship
 from mailsync.outcome import Kind, Outcome
@@ -334,9 +342,9 @@ def test_a_raw_form_that_is_not_found_is_asked_for_some_times_before_its_header_
     work = desk.lay(grant, mail(carl[0], ann))
     desk.nylas.stand_in.refuse_raw_mime(grant, work.message, 404)
     for misses in range(HEADERLESS_AFTER - 1):
-        with pytest.raises(MessageGoneError):
-            desk.writer.write(item(grant, work.message, misses=misses))
-    last = desk.writer.write(item(grant, work.message, misses=HEADERLESS_AFTER - 1))
+        with pytest.raises(HeaderTroubleError):
+            desk.writer.write(item(grant, work.message, misses=7, header_misses=misses))
+    last = desk.writer.write(item(grant, work.message, header_misses=HEADERLESS_AFTER - 1))
     assert (last.kind, last.reason) == (Kind.SKIPPED, "private")
 
 

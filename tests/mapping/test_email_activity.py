@@ -3,10 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from mapping.attachments import Limits, Why
 from mapping.direction import Copy
+from mapping.email_activity import LONGEST_NYLAS_ID
 from mapping.mapper import NO_SUBJECT
 from mapping.message import Message
 from mapping.notes import CUT, ENCRYPTED, SNIPPET, note
@@ -378,6 +380,13 @@ def test_the_parent_s_regarding_is_bound_whatever_its_table(record: Record, bind
 
 def test_the_nylas_id_replaces_no_column_of_the_email() -> None:
     assert email(REPLY, nylas_id_column="subject").row()["subject"] == "Re: Quote"
+
+
+@pytest.mark.parametrize(("length", "goes"), [(LONGEST_NYLAS_ID, True), (LONGEST_NYLAS_ID + 1, False)])
+def test_an_id_that_is_longer_than_its_column_is_left_out(length: int, goes: bool) -> None:
+    """An id of an IMAP mailbox may be a whole Message-ID; a part of it would lead nowhere."""
+    row = email(msgspec.structs.replace(REPLY, id="x" * length), nylas_id_column="new_nylasid").row()
+    assert ("new_nylasid" in row) is goes
 
 
 def test_a_long_message_id_stays_empty_and_still_tells_the_mail() -> None:

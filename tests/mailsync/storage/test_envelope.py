@@ -42,6 +42,7 @@ shapes = {
     "attempt": st.integers(0, 10**6),
     "misses": st.integers(0, 10**6),
     "file_misses": st.integers(0, 10**6),
+    "header_misses": st.integers(0, 10**6),
     "not_before": st.none() | moments,
     "revived": st.booleans(),
     "traceparent": st.none() | texts,

@@ -22,7 +22,7 @@ from mailsync.storage.journal import KEPT_OPEN, Entry, Journal, Known
 from mailsync.storage.mailboxes import DELETED, VALID, Lease, Mailbox, Mailboxes, Progress
 from mailsync.telemetry import emit, traceparent
 from mailsync.trouble import TIMER
-from mailsync.windows import Window, narrowed, next_window
+from mailsync.windows import Window, end_of_page, narrowed, next_window
 from mapping.message import folder_ids
 
 LEASE = 420
@@ -274,7 +274,7 @@ class MailboxSweeper:
 
     def _left(self, window: Window, page: Page) -> Window:
         dates = [int(listed.date) for listed in page.messages if listed.date is not None]
-        return narrowed(window, oldest_listed=min(dates)) if dates else window
+        return narrowed(window, oldest_listed=end_of_page(dates)) if dates else window
 
     def _enqueue_missed(self, grant: str, page: Page, floor: int, listing: _Listing, *, again: bool) -> None:
         listed = list({one.id: one for one in page.messages if one.date is None or one.date >= floor}.values())

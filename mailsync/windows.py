@@ -8,7 +8,7 @@ windows, so that one item is never more than one window's work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -20,6 +20,8 @@ WHEN = "a date (2026-01-31), a moment (2026-01-31T08:00:00Z; UTC without a zone)
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 DISORDER = 60
 """Seconds by which a listing may depart from its order; what came later is the next window's business."""
+STRAYS = 4
+"""One of so many messages of a page may be dated earlier than its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,15 @@ def next_window(watermark: int, *, now: int, overlap: int, floor: int, whole_day
 def narrowed(window: Window, *, oldest_listed: int) -> Window:
     """What is left of a window listed newest first down to `oldest_listed`, and a little of what was listed."""
     return replace(window, before=min(window.before, oldest_listed + DISORDER))
+
+
+def end_of_page(listed: Collection[int]) -> int:
+    """Down to which moment a page of these dates was listed, newest first.
+
+    A quarter of it may be dated earlier than its place: a listing goes by when mail came, and the date that is told may
+    be when it was sent.
+    """
+    return sorted(listed)[len(listed) // STRAYS]
 
 
 def moment(at: int) -> str:

@@ -677,6 +677,24 @@ def test_a_budget_that_is_spent_leaves_the_rest_to_the_next_item(watch: Watch) -
     assert watch.watermark() == NOW
 
 
+def test_a_mail_that_is_dated_long_before_its_place_hides_none_when_a_listing_breaks_off(watch: Watch) -> None:
+    """The rest of the window is listed by the next sweep."""
+    watch.since = NOW - DAY
+    watch.address = new_address()
+    watch.connect()
+    watch.page_size = 5
+    missed = [watch.lay(10 + 10 * number) for number in range(20)]
+    stray = watch.nylas.stand_in._box(watch.grant).messages[missed[2]]
+    stray.overrides = {"date": stray.date - 3000}
+    trouble = Fault(Answer(429, {}, b'{"error":{"type":"rate_limit_error"}}'), path="/messages", skip=1, times=1)
+    watch.nylas.faults.add(trouble)
+    with pytest.raises(TransientError):
+        watch.sweep()
+    watch.clock.now += 600
+    watch.sweep()
+    assert set(watch.found) == set(missed)
+
+
 def test_a_sweep_that_died_is_made_up_for_though_the_budget_is_spent_in_between(watch: Watch) -> None:
     watch.since = NOW - DAY
     watch.address = new_address()

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailsync.windows import DAY, DISORDER, LONGEST, Window, first_window_start, narrowed, next_window
+from mailsync.windows import (
+    DAY,
+    DISORDER,
+    LONGEST,
+    STRAYS,
+    Window,
+    end_of_page,
+    first_window_start,
+    narrowed,
+    next_window,
+)
 from tests.mailsync.parts import NOW
 
 OVERLAP = 900
@@ -101,3 +111,12 @@ def test_what_is_left_of_a_window_lacks_nothing_that_was_not_listed(after: int, 
     rest = narrowed(window, oldest_listed=oldest)
     assert (rest.after, rest.proves) == (window.after, window.proves)
     assert rest.before == min(window.before, oldest + DISORDER)
+
+
+@given(places=st.lists(st.integers(0, 1000), min_size=1, max_size=60), strays=st.data())
+def test_what_a_page_dates_earlier_than_its_place_cuts_nothing_off(places: list[int], strays: st.DataObject) -> None:
+    """As far as a quarter of it goes: a listing goes by when mail came, and its date may be when it was sent."""
+    listed = sorted((5000 + one for one in places), reverse=True)
+    early = strays.draw(st.sets(st.integers(0, len(listed) - 1), max_size=len(listed) // STRAYS))
+    told = [one - 4000 if place in early else one for place, one in enumerate(listed)]
+    assert listed[-1] <= end_of_page(told) <= listed[0]

@@ -28,6 +28,7 @@ from mailsync.storage.journal import ERASED, KEPT_OPEN, Entry, Journal
 from mailsync.storage.threads import Child, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones
 from mailsync.telemetry import Event, emit, mark
+from mailsync.trouble import GONE_AFTER
 from mapping.addresses import normalise
 from mapping.direction import Copy, sender_of
 from mapping.email_activity import EmailActivity
@@ -58,6 +59,7 @@ EVENTS: dict[Kind, Event] = {
     Kind.ERASED: "message_erased",
 }
 REUSED = "message_id_reused"
+LEFT_THE_MAILBOX = "left_the_mailbox"
 CREATED = "message.created"
 MOST_RIVALS = 10
 
@@ -148,7 +150,13 @@ class EmailWriter:
             return Outcome(known.kind, known.reason, known.activityid, was_known=True)
         self._emails.check()
         with self._emails.bypassing(_bypass(item, known)):
-            outcome, date = self._decided(item, known, started)
+            try:
+                outcome, date = self._decided(item, known, started)
+            except MessageGoneError:
+                ended = self._ended(item, known)
+                if ended is None:
+                    raise
+                outcome, date = ended, item.date
         waited = self._measures.outcome(item, outcome.kind, outcome.reason, date=date)
         mark(activity=outcome.activityid)
         emit(
@@ -181,6 +189,24 @@ class EmailWriter:
             except _ErasedMeanwhileError:
                 return self._erased(entry, self._journal.recall(item.grant, item.message)), entry.date
         return self._skipped(skip, entry, known), entry.date
+
+    def _ended(self, item: MessageItem, known: Entry | None) -> Outcome | None:
+        """A message that went from its mailbox while its email was written leaves that one, completed as it stands.
+
+        None where no such email stands, or the message may yet be found.
+        """
+        if known is None or known.activityid is None or item.misses + 1 < GONE_AFTER:
+            return None
+        standing = None if self._sightings.of(known.activityid) else self._emails.read(known.activityid)
+        if standing is None or self._tombstones.has_erased(standing.activityid, lambda: standing.guard):
+            return None
+        if not standing.is_completed:
+            self._emails.complete(standing)
+        now = int(self._clock())
+        sighting = Sighting(item.grant, Kind.WRITTEN, standing.activityid, standing.guard)
+        self._sightings.note(standing.activityid, sighting, message=item.message, now=now)
+        self._journal.put(replace(known, kind=Kind.WRITTEN, reason=LEFT_THE_MAILBOX, noted=now), known)
+        return Outcome(Kind.WRITTEN, LEFT_THE_MAILBOX, standing.activityid)
 
     def record_deleted(self, item: DeletedItem) -> None:
         """Note that a message is gone from its mailbox; what stands in Dataverse stays."""

@@ -94,9 +94,8 @@ class EmailActivity:
         return {"description": description.html, **({"notifications": told} if told is not None else {})}
 
     def completion(self) -> dict[str, object]:
-        """The body of the PATCH that completes the email: both codes, for the state alone would not say Received."""
-        status = _SENT if self.direction is Direction.OUTGOING else _RECEIVED
-        return {"statecode": _COMPLETED, "statuscode": status}
+        """The body of the PATCH that completes the email."""
+        return completion(self.direction)
 
     def attachment(self, file: File) -> dict[str, object]:
         """A file as a row of its own, but for its bytes."""
@@ -143,6 +142,16 @@ class EmailActivity:
         if self.owner.record is not None:
             binds["ownerid@odata.bind"] = self.owner.record.reference
         return binds
+
+
+def completion(direction: Direction) -> dict[str, object]:
+    """The body of the PATCH that completes an email: both codes, for the state alone would not say Received."""
+    return {"statecode": _COMPLETED, "statuscode": _SENT if direction is Direction.OUTGOING else _RECEIVED}
+
+
+def completion_without_rest(direction: Direction) -> dict[str, object]:
+    """Likewise, of an email some of whose files will never come."""
+    return {**completion(direction), "notifications": _FILES_MISSING}
 
 
 def parent_binds(activityid: str) -> dict[str, object]:

@@ -13,13 +13,15 @@ from enum import Enum
 import msgspec
 
 from mailsync.dataverse import odata
-from mailsync.dataverse.answers import complaint_of, failure_of, is_bypass_refused, is_done
+from mailsync.dataverse.answers import complaint_of, evidence_of, failure_of, is_bypass_refused, is_done
 from mailsync.dataverse.definitions import Definitions
 from mailsync.dataverse.resolver import ANNOTATED, PARTIES
 from mailsync.dataverse.rows import EmailRow, StandingRow, row_of, rows_of, took_part
 from mailsync.dataverse.web_api import WebApi, request
+from mailsync.errors import TransientError
 from mailsync.transport import Answer
-from mapping.email_activity import parent_binds, regarding_bind
+from mapping.direction import Direction
+from mapping.email_activity import completion_without_rest, parent_binds, regarding_bind
 from mapping.guard import guard_of_row
 from mapping.identity import canonical_message_id
 from mapping.records import Record
@@ -40,6 +42,7 @@ class Standing:
     etag: str
     statecode: int
     statuscode: int
+    is_outgoing: bool
     subject: str
     guard: str
     regarding: Record | None
@@ -90,7 +93,7 @@ class Emails:
         """An email as it stands, or None when it isn't there; one round trip."""
         path = odata.query(
             f"emails({activityid})",
-            select="statecode,statuscode,subject,description,_regardingobjectid_value,_parentactivityid_value",
+            select="statecode,statuscode,directioncode,subject,description,_regardingobjectid_value,_parentactivityid_value",
             expand=PARTIES,
         )
         answer = self._api.send("GET", path, headers=ANNOTATED)
@@ -99,6 +102,23 @@ class Emails:
         if answer.status != 200:
             raise failure_of(answer)
         return _standing(row_of(answer, StandingRow))
+
+    def complete(self, standing: Standing) -> None:
+        """Complete an open email of ours as it stands: what it lacks will never come.
+
+        Raises TransientError where it has changed meanwhile.
+        """
+        body = completion_without_rest(Direction.OUTGOING if standing.is_outgoing else Direction.INCOMING)
+        path, headers = f"emails({standing.activityid})", {"If-Match": standing.etag}
+        answer = self._api.send("PATCH", path, body=msgspec.json.encode(body), headers=headers)
+        if answer.status in {404, 412}:
+            raise TransientError(
+                "an email of ours changed while it was completed",
+                reason="email_removed_meanwhile",
+                evidence=evidence_of(answer),
+            )
+        if not is_done(answer):
+            raise failure_of(answer)
 
     def as_parent(self, standing: Standing) -> Parent:
         """An email as others of its conversation see it; what it is about only where they can be about it too."""
@@ -192,6 +212,7 @@ def _standing(row: StandingRow) -> Standing:
         etag=row.etag,
         statecode=row.statecode,
         statuscode=row.statuscode,
+        is_outgoing=bool(row.directioncode),
         subject=row.subject or "",
         guard=guard_of_row(sender=sender, subject=row.subject, description=row.description),
         regarding=row.regarding,

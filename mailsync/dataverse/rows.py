@@ -75,6 +75,7 @@ class StandingRow(
     etag: str
     statecode: int
     statuscode: int
+    directioncode: bool | None = None
     subject: str | None = None
     description: str | None = None
     parent: UUID | None = None

@@ -37,6 +37,7 @@ from mailsync.storage.journal import Entry, Journal, hash_of
 from mailsync.storage.mailboxes import Mailboxes
 from mailsync.storage.threads import Awaited, Sighting, Sightings
 from mailsync.storage.tombstones import Tombstones, of_look
+from mailsync.trouble import GONE_AFTER
 from mailsync.write import BUDGET, HEADERLESS_AFTER, SENDERS_COPY_PATIENCE, EmailWriter
 from mapping.identity import activityid_of, canonical_message_id
 from mapping.policy import Policy
@@ -659,6 +660,46 @@ def test_an_email_that_a_person_opened_again_is_left_to_them(desk: Desk, carl: t
     desk.dataverse.stand_in.update("email", identity(letter), **changes)
     assert desk.writer.write(desk.lay(second, letter)).kind is Kind.ALREADY_THERE
     assert changes.items() <= desk.row(identity(letter)).items()
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told of its deletion", "not told"])
+def test_a_mail_that_is_deleted_while_it_is_written_leaves_its_email_completed(
+    desk: Desk, carl: tuple[str, str], told: bool
+) -> None:
+    """As far as it was written: the person in Dataverse sees that files are missing."""
+    grant, ann = desk.connect("microsoft")
+    letter = mail(carl[0], ann, files=FILES)
+    work = desk.lay(grant, letter)
+    interrupted(desk, work)
+    desk.nylas.stand_in.delete(grant, work.message, notify=False)
+    if told:
+        deleted = DeletedItem(grant=grant, message=work.message, source="message.deleted", first_seen=NOW)
+        desk.writer.record_deleted(deleted)
+    with pytest.raises(MessageGoneError):
+        desk.writer.write(item(grant, work.message, misses=GONE_AFTER - 2))
+    assert desk.row(identity(letter))["statecode"] == 0, "it may yet be found"
+    outcome = desk.writer.write(item(grant, work.message, misses=GONE_AFTER - 1))
+    assert (outcome.kind, outcome.reason, outcome.activityid) == (Kind.WRITTEN, "left_the_mailbox", identity(letter))
+    row = desk.row(identity(letter))
+    assert (row["statecode"], row["statuscode"], row["notifications"]) == (1, 4, 1)
+    assert desk.record(work).kind is Kind.WRITTEN
+    assert [one.stands for one in desk.sightings.of(identity(letter))] == [identity(letter)]
+
+
+def test_a_mail_that_is_gone_before_its_email_was_opened_is_gone(desk: Desk, carl: tuple[str, str]) -> None:
+    """An email that others hold, too, is theirs."""
+    (grant, ann), (second, ben) = desk.connect("microsoft"), desk.connect("microsoft")
+    letter = mail(carl[0], ann, cc=(Person("Ben", ben),))
+    desk.writer.write(desk.lay(grant, letter))
+    work = desk.lay(second, letter)
+    begun = Entry(
+        grant=second, message=work.message, kind=Kind.WRITING, noted=NOW, first_seen=NOW, source="message.created",
+        activityid=identity(letter),
+    )  # fmt: skip
+    desk.journal.put(begun, None)
+    desk.nylas.stand_in.delete(second, work.message, notify=False)
+    with pytest.raises(MessageGoneError):
+        desk.writer.write(item(second, work.message, misses=GONE_AFTER - 1))
 
 
 def test_what_is_refused_when_it_is_gone_on_with_leaves_no_open_email(desk: Desk, carl: tuple[str, str]) -> None:

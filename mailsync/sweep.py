@@ -7,7 +7,6 @@ whoever sent it. One sweep of a mailbox runs at a time.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -103,7 +102,6 @@ class MailboxSweeper:
         page_size: int,
         measures: Measures,
         clock: Callable[[], float],
-        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._journal = journal
@@ -115,7 +113,6 @@ class MailboxSweeper:
         self._page_size = page_size
         self._measures = measures
         self._clock = clock
-        self._stopwatch = stopwatch
 
     def record(self, item: GrantItem) -> None:
         """Note that a grant expired or was deleted.
@@ -251,7 +248,7 @@ class MailboxSweeper:
 
         `again`: the sweep before this one may have died between noting messages as queued and queueing them.
         """
-        deadline = self._stopwatch() + BUDGET
+        deadline = self._clock() + BUDGET  # by the clock of the lease, which must outlast it
         for restart in range(RESTARTS + 1):
             window, cursor = listing.left, None
             try:
@@ -262,7 +259,7 @@ class MailboxSweeper:
                     if cursor is None:
                         return True
                     listing.left = self._left(listing.left, page)
-                    if self._stopwatch() > deadline and listing.left.before < listing.window.before:
+                    if self._clock() > deadline and listing.left.before < listing.window.before:
                         return False
             except CursorError:
                 if restart == RESTARTS:

@@ -211,23 +211,23 @@ def attachment_request(email: EmailActivity, loaded: Loaded) -> batch.Request:
 
 def state_of(api: WebApi, email: EmailActivity) -> int | None:
     """The state of the email under our id; None where there is none."""
-    answer = api.send("GET", f"emails({email.activityid})?$select=statecode")
-    if answer.status == 404:
-        return None
-    if answer.status != 200:
-        raise failure_of(answer)
-    return row_of(answer, _State).statecode
+    state = _state_of(api, email)
+    return state.statecode if state is not None else None
 
 
 def open_version_of(api: WebApi, email: EmailActivity) -> str | None:
     """The version of the email under our id while it is open; None where it is completed or not there."""
+    state = _state_of(api, email)
+    return state.etag if state is not None and state.statecode == 0 else None
+
+
+def _state_of(api: WebApi, email: EmailActivity) -> _State | None:
     answer = api.send("GET", f"emails({email.activityid})?$select=statecode")
     if answer.status == 404:
         return None
     if answer.status != 200:
         raise failure_of(answer)
-    row = row_of(answer, _State)
-    return row.etag if row.statecode == 0 else None
+    return row_of(answer, _State)
 
 
 def is_completed_meanwhile(api: WebApi, email: EmailActivity, answer: Answer) -> bool:

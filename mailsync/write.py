@@ -47,7 +47,8 @@ FIRST_WAIT = 5.0
 HEADERLESS_AFTER = 8
 """Tries in which Nylas found no raw form of a message that it shows; then its header counts as unknown."""
 BUDGET = 240.0
-"""Seconds after which a write goes back to its queue between two steps, to go on where it was."""
+"""Seconds after which a write goes back to its queue between two steps, to go on where it was; by a stopwatch, for a
+clock may be set meanwhile."""
 LARGE = 1_000_000
 """Bytes of files in one mail that count as large: few such mails are written at a time."""
 EVENTS: dict[Kind, Event] = {
@@ -324,7 +325,7 @@ class EmailWriter:
         if sightings:
             return self._another_mail(decided)
         if resolved.existing is not None:
-            standing = self._emails.read(resolved.existing.activityid)
+            standing = self._emails.read(resolved.existing)
             if standing is not None:
                 return self._met(decided, standing)
         if self._tombstones.has_erased(own):  # the one that was erased had another look
@@ -390,8 +391,8 @@ class EmailWriter:
         It was completed when it was seen: if it is open now, a person is at it.
         """
         existing = decided.resolved.existing
-        if existing is not None and seen.stands in {existing.activityid, ""}:
-            return self._taken_over(decided, existing.activityid, is_completed=True)
+        if existing is not None and seen.stands in {existing, ""}:
+            return self._taken_over(decided, existing, is_completed=True)
         standing = self._emails.read(seen.stands) if seen.stands else None
         if standing is None:
             return self._gone(decided, "removed_in_dataverse", seen.stands or str(decided.email.activityid))
@@ -399,8 +400,7 @@ class EmailWriter:
 
     def _perhaps_seen_before(self, decided: _Decided, seen: Sighting) -> _Placed:
         """Nobody knows which mail was seen: the email that stands tells, and where none does it counts as this one."""
-        existing = decided.resolved.existing
-        stands = seen.stands or (existing.activityid if existing is not None else "")
+        stands = seen.stands or decided.resolved.existing
         standing = self._emails.read(stands) if stands else None
         if standing is None or is_same_mail(decided.email, standing.guard):
             return self._seen_before(decided, seen)

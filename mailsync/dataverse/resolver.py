@@ -48,14 +48,6 @@ PARTIES = "email_activity_parties($select=participationtypemask,addressused,_par
 _THREAD = "activityid,messageid,_regardingobjectid_value"
 
 
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """An email that is already there with our Message-ID."""
-
-    activityid: str
-    is_completed: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked of one mail."""
@@ -72,7 +64,8 @@ class Question:
 class Resolved:
     """What Dataverse knows that decides how a message is written."""
 
-    existing: Existing | None = None
+    existing: str | None = None
+    """The email that is already there with our Message-ID."""
     parent: Parent | None = None
     parent_depth: int = 0
     """How many ancestors nearer than the parent are not there; all of them where none is."""
@@ -356,14 +349,14 @@ def _existing_request(identity: Identity) -> batch.Request:
     return request("GET", messageid_query((identity.messageid or "", identity.message_id or "")))
 
 
-def _existing(identity: Identity, answer: Answer | None) -> Existing | None:
+def _existing(identity: Identity, answer: Answer | None) -> str | None:
     """Dataverse compares without case, and Message-IDs differ by it."""
     if answer is None:
         return None
     rows = rows_of(answer, EmailRow)
     same = (row for row in rows if canonical_message_id(row.messageid) == identity.message_id)
     found = preferred(same, own=str(identity.activityid))
-    return Existing(str(found.activityid), found.statecode != 0) if found is not None else None
+    return str(found.activityid) if found is not None else None
 
 
 def messageid_query(spelled: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mailsync.dataverse import definitions as definitions_module
 from mailsync.dataverse.address_book import LIFE_OF_NOBODY
-from mailsync.dataverse.resolver import ANCESTORS_ASKED, LIFE, MISSING_LIFE, MOST_OPEN, Existing
+from mailsync.dataverse.resolver import ANCESTORS_ASKED, LIFE, MISSING_LIFE, MOST_OPEN
 from mailsync.errors import ThrottledError, TransientError
 from mapping.attachments import Limits
 from mapping.identity import LONGEST_MESSAGE_ID, canonical_message_id
@@ -50,7 +50,7 @@ def test_everything_is_asked_in_one_round_trip(dataverse: DataverseServed) -> No
         "with_limits": True,
     }
     resolved = room.resolve(message_id, **question)
-    assert resolved.existing == Existing(mine, is_completed=True)
+    assert resolved.existing == mine
     assert resolved.parent is not None
     assert resolved.parent.activityid == parent
     assert {address: match.id for address, match in resolved.matches.items()} == {CARL: contact}
@@ -119,7 +119,7 @@ def test_an_answer_inside_a_batch_that_is_not_odata_is_trouble(dataverse: Datave
 def test_an_email_with_this_message_id_is_found(dataverse: DataverseServed, bare: bool) -> None:
     message_id = new_message_id()
     theirs = put_there(dataverse, message_id, bare=bare)
-    assert Room(dataverse).resolve(message_id).existing == Existing(theirs, is_completed=False)
+    assert Room(dataverse).resolve(message_id).existing == theirs
 
 
 def test_an_email_whose_message_id_differs_by_case_alone_is_another(dataverse: DataverseServed) -> None:
@@ -135,8 +135,7 @@ def test_which_of_several_with_one_message_id_counts(dataverse: DataverseServed)
     room = Room(dataverse)
 
     def existing() -> str | None:
-        found = room.resolve(message_id).existing
-        return found.activityid if found else None
+        return room.resolve(message_id).existing
 
     first = put_there(dataverse, message_id, createdon=NEW_YEAR)
     put_there(dataverse, message_id, createdon=NEW_YEAR + timedelta(days=1))
@@ -252,7 +251,7 @@ def test_a_message_id_is_read_as_nothing_but_a_message_id(dataverse: DataverseSe
     own = str(email.activityid)
     assert row(dataverse, own)["messageid"] == f"<{message_id}>"
     resolved = room.resolve(message_id, ancestors=[message_id])
-    assert resolved.existing == Existing(own, is_completed=True)
+    assert resolved.existing == own
     assert resolved.parent is not None
     assert resolved.parent.activityid == own != stranger
     assert [one.activityid for one in room.emails.find_by_message_id([message_id])] == [own]
